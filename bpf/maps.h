@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps. Sizes are the smallest that load; the library sets the real ones before loading.
+ * Weak, because every object of the linked skeleton declares them.
+ */
+#ifndef BPF_LB_MAPS_H
+#define BPF_LB_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+#define LB_MAP __weak SEC(".maps")
+
+/* What a destination means. Read by every hook, written by lib/commit.ts alone. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_key4);
+  __type(value, struct lb_service);
+} services4 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_key6);
+  __type(value, struct lb_service);
+} services6 LB_MAP;
+
+/* Contiguous ranges of backends; a service points at its own. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_backend);
+} backends LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_ports);
+} ports LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_settings);
+} settings LB_MAP;
+
+/* Addresses of this node: where wildcard frontends (NodePort, HostPort) are found. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_address4);
+  __type(value, struct lb_address_info);
+} addresses4 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_address6);
+  __type(value, struct lb_address_info);
+} addresses6 LB_MAP;
+
+/* Selected devices, by ifindex. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_device);
+} devices LB_MAP;
+
+/* Which frontend a socket was translated from: see origin.h. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_origin_slot);
+} origins LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct lb_origin_list);
+} origin_lists LB_MAP;
+
+/* Established flows, one entry per direction. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_tuple4);
+  __type(value, struct lb_flow4);
+} flows4 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_tuple6);
+  __type(value, struct lb_flow6);
+} flows6 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_counters);
+} counters LB_MAP;
+
+static __always_inline void lb_count(enum lb_counter counter)
+{
+  __u32 zero = 0;
+  struct lb_counters *all = bpf_map_lookup_elem(&counters, &zero);
+
+  if (all)
+    all->counts[counter]++;
+}
+
+static __always_inline const struct lb_settings *lb_settings(void)
+{
+  __u32 zero = 0;
+
+  return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline __u8 lb_port_hints(__u16 host_order_port)
+{
+  __u32 zero = 0;
+  const struct lb_ports *all = bpf_map_lookup_elem(&ports, &zero);
+
+  return all ? all->hints[host_order_port] : 0;
+}
+
+#endif /* BPF_LB_MAPS_H */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a translated socket is told about its peer: the frontend that it asked for.
+ *
+ * Socket storage alone would do, but its two allocations cost more than the whole translation
+ * (docs/decisions.md has the figures). So every socket first tries the array slot that its cookie
+ * selects: cookies are handed out in sequence, so live sockets rarely meet. A taken slot is never
+ * overwritten; the later socket uses its storage. The release hook frees the slot.
+ */
+#ifndef BPF_LB_ORIGIN_H
+#define BPF_LB_ORIGIN_H
+
+#include "address.h"
+#include "maps.h"
+
+static __always_inline struct lb_origin_slot *lb_origin_slot(__u64 cookie)
+{
+  const struct lb_settings *s = lb_settings();
+  __u32 index;
+
+  if (!s)
+    return NULL;
+  index = (__u32)cookie & s->origin_mask;
+  return bpf_map_lookup_elem(&origins, &index);
+}
+
+static __always_inline bool lb_origin_from(const struct lb_origin *origin,
+                                           const struct lb_addr *backend, __be16 port)
+{
+  return origin->backend_port == port && lb_addr_equal(origin->backend, backend->word);
+}
+
+static __always_inline bool lb_origin_list_put(struct bpf_sock *sk, const struct lb_origin *origin)
+{
+  struct lb_origin_list *list =
+      bpf_sk_storage_get(&origin_lists, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+  const struct lb_addr *backend = (const void *)origin->backend;
+
+  if (!list)
+    return false;
+  for (int i = 0; i < LB_ORIGINS_PER_SOCKET; i++) {
+    if (lb_origin_from(&list->origins[i], backend, origin->backend_port)) {
+      list->origins[i] = *origin;
+      return true;
+    }
+  }
+  list->origins[list->next++ % LB_ORIGINS_PER_SOCKET] = *origin;
+  return true;
+}
+
+/*
+ * Remembers `origin`. A connected socket has one peer, so a new origin replaces the old; an
+ * unconnected one may await replies from several.
+ */
+static __always_inline bool lb_origin_put(struct bpf_sock *sk, __u64 cookie,
+                                          const struct lb_origin *origin, bool connected)
+{
+  struct lb_origin_slot *slot = lb_origin_slot(cookie);
+  const struct lb_addr *backend = (const void *)origin->backend;
+
+  if (slot) {
+    __u64 owner = slot->cookie;
+
+    if (owner == 0)
+      owner = __sync_val_compare_and_swap(&slot->cookie, 0, cookie);
+    if (owner == 0 || (owner == cookie && connected)) {
+      slot->origin = *origin;
+      return true;
+    }
+    if (owner == cookie && lb_origin_from(&slot->origin, backend, origin->backend_port)) {
+      if (slot->origin.frontend_port != origin->frontend_port ||
+          !lb_addr_equal(slot->origin.frontend, origin->frontend))
+        slot->origin = *origin;
+      return true;
+    }
+  }
+  return sk && lb_origin_list_put(sk, origin);
+}
+
+/* The origin of what comes from `backend`, or NULL when this socket was not translated to it. */
+static __always_inline const struct lb_origin *lb_origin_get(struct bpf_sock *sk, __u64 cookie,
+                                                             const struct lb_addr *backend,
+                                                             __be16 port)
+{
+  const struct lb_origin_slot *slot = lb_origin_slot(cookie);
+  const struct lb_origin_list *list;
+
+  if (slot && slot->cookie == cookie && lb_origin_from(&slot->origin, backend, port))
+    return &slot->origin;
+  list = sk ? bpf_sk_storage_get(&origin_lists, sk, NULL, 0) : NULL;
+  if (!list)
+    return NULL;
+  for (int i = 0; i < LB_ORIGINS_PER_SOCKET; i++) {
+    if (lb_origin_from(&list->origins[i], backend, port))
+      return &list->origins[i];
+  }
+  return NULL;
+}
+
+static __always_inline void lb_origin_release(__u64 cookie)
+{
+  struct lb_origin_slot *slot = lb_origin_slot(cookie);
+
+  if (slot && slot->cookie == cookie)
+    slot->cookie = 0;
+}
+
+#endif /* BPF_LB_ORIGIN_H */

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Socket load balancing: a destination is translated before the first packet is built, so that
+ * no packet needs to be. Attached to a cgroup v2 directory; covers the host and all its pods.
+ */
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <linux/in.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "origin.h"
+#include "service.h"
+
+enum { LB_REJECT = 0, LB_PROCEED = 1 };
+
+static __always_inline bool in_host_netns(void *ctx)
+{
+  const struct lb_settings *s = lb_settings();
+
+  return s && bpf_get_netns_cookie(ctx) == s->host_netns;
+}
+
+static __always_inline int reject(int error)
+{
+  bpf_set_retval(-error);
+  return LB_REJECT;
+}
+
+static __always_inline bool is_balanced(__u32 protocol)
+{
+  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
+
+/*
+ * The frontend that `address` and `port` name: itself, or, on an address of this node, the
+ * wildcard. Loopback addresses belong to the namespace that uses them: only the host's own lead to
+ * services, a pod's 127.0.0.1 stays the pod's.
+ */
+static __always_inline enum lb_choice_result choose(struct bpf_sock_addr *ctx, struct lb_addr *to,
+                                                    __be16 port, bool v6, __u32 random,
+                                                    struct lb_choice *choice)
+{
+  __u8 hints = lb_port_hints(bpf_ntohs(port));
+  enum lb_choice_result result = LB_NO_SERVICE;
+  bool loopback;
+
+  if (!(hints & (LB_PORT_FRONTEND | LB_PORT_WILDCARD)))
+    return LB_NO_SERVICE;
+  loopback = lb_addr_is_loopback(to, v6);
+  if (loopback && !in_host_netns(ctx))
+    return LB_NO_SERVICE;
+  if (hints & LB_PORT_FRONTEND)
+    result =
+        lb_service_choose(to, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
+  if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
+      (loopback || lb_address_flags(to, v6) & LB_ADDRESS_NODE)) {
+    struct lb_addr any = {};
+
+    result =
+        lb_service_choose(&any, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
+  }
+  return result;
+}
+
+/*
+ * Translates the destination `to` of a socket in place. Returns what the hook has to return.
+ *
+ * A traffic policy that leaves no local backend must look like the silence it is in the packet
+ * path, not like a refusal: the caller gets the error that the silence would end in.
+ */
+static __always_inline int translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port,
+                                     bool v6, bool connected)
+{
+  struct lb_choice choice;
+  struct lb_origin origin;
+  __u64 cookie = 0;
+  __u32 random;
+
+  if (!is_balanced(ctx->protocol))
+    return LB_PROCEED;
+  /* The hint is tested again in choose(); here it spares most sockets the random number. */
+  if (!lb_port_hints(bpf_ntohs(*port)))
+    return LB_PROCEED;
+  if (connected) {
+    random = bpf_get_prandom_u32();
+  } else {
+    /* Each datagram is a choice of its own; the cookie keeps a socket on one backend. */
+    cookie = bpf_get_socket_cookie(ctx);
+    random = (__u32)cookie * 2654435761u;
+  }
+  switch (choose(ctx, to, *port, v6, random, &choice)) {
+  case LB_CHOSEN:
+    break;
+  case LB_NO_SERVICE:
+    return LB_PROCEED;
+  case LB_NO_LOCAL_BACKEND:
+    lb_count(LB_COUNTER_SOCKET_NO_LOCAL_BACKEND);
+    return reject(ETIMEDOUT);
+  default:
+    lb_count(LB_COUNTER_SOCKET_REFUSED);
+    return reject(ECONNREFUSED);
+  }
+
+  if (connected)
+    cookie = bpf_get_socket_cookie(ctx);
+  lb_addr_copy(origin.frontend, to->word);
+  lb_addr_copy(origin.backend, choice.address.word);
+  origin.frontend_port = *port;
+  origin.backend_port = choice.port;
+  origin.service = choice.service;
+  if (!lb_origin_put((struct bpf_sock *)ctx->sk, cookie, &origin, connected)) {
+    lb_count(LB_COUNTER_SOCKET_ORIGIN_LOST);
+    return reject(ENOMEM);
+  }
+  lb_count(LB_COUNTER_SOCKET_TRANSLATED);
+  *to = choice.address;
+  *port = choice.port;
+  return LB_PROCEED;
+}
+
+static __always_inline int forward4(struct bpf_sock_addr *ctx, bool connected)
+{
+  struct lb_addr to = lb_addr_from4(ctx->user_ip4);
+  __be16 port = (__be16)ctx->user_port;
+  __be16 asked = port;
+  __be32 address = to.word[3];
+  int verdict = translate(ctx, &to, &port, false, connected);
+
+  if (verdict == LB_PROCEED && (to.word[3] != address || port != asked)) {
+    ctx->user_ip4 = to.word[3];
+    ctx->user_port = port;
+  }
+  return verdict;
+}
+
+static __always_inline struct lb_addr user_ip6(struct bpf_sock_addr *ctx)
+{
+  return (struct lb_addr){
+      {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+}
+
+static __always_inline void set_user_ip6(struct bpf_sock_addr *ctx, const __be32 *address)
+{
+  ctx->user_ip6[0] = address[0];
+  ctx->user_ip6[1] = address[1];
+  ctx->user_ip6[2] = address[2];
+  ctx->user_ip6[3] = address[3];
+}
+
+static __always_inline int forward6(struct bpf_sock_addr *ctx, bool connected)
+{
+  struct lb_addr to = user_ip6(ctx);
+  __be16 port = (__be16)ctx->user_port;
+  int verdict;
+
+  /* A mapped address follows the IPv4 table, and its backend is an IPv4 one. */
+  if (lb_addr_is4(&to))
+    verdict = translate(ctx, &to, &port, false, connected);
+  else
+    verdict = translate(ctx, &to, &port, true, connected);
+  if (verdict == LB_PROCEED) {
+    set_user_ip6(ctx, to.word);
+    ctx->user_port = port;
+  }
+  return verdict;
+}
+
+/* Rewrites the peer that a socket sees from the backend to the frontend. */
+static __always_inline const struct lb_origin *reverse(struct bpf_sock_addr *ctx,
+                                                       const struct lb_addr *from)
+{
+  if (!is_balanced(ctx->protocol))
+    return NULL;
+  return lb_origin_get((struct bpf_sock *)ctx->sk, bpf_get_socket_cookie(ctx), from,
+                       (__be16)ctx->user_port);
+}
+
+static __always_inline int reverse4(struct bpf_sock_addr *ctx)
+{
+  struct lb_addr from = lb_addr_from4(ctx->user_ip4);
+  const struct lb_origin *origin = reverse(ctx, &from);
+
+  if (origin) {
+    ctx->user_ip4 = origin->frontend[3];
+    ctx->user_port = origin->frontend_port;
+  }
+  return LB_PROCEED;
+}
+
+static __always_inline int reverse6(struct bpf_sock_addr *ctx)
+{
+  struct lb_addr from = user_ip6(ctx);
+  const struct lb_origin *origin = reverse(ctx, &from);
+
+  if (origin) {
+    set_user_ip6(ctx, origin->frontend);
+    ctx->user_port = origin->frontend_port;
+  }
+  return LB_PROCEED;
+}
+
+/* A socket of the host that took a NodePort's port would wait for connections that never come. */
+static __always_inline int guard_bind(struct bpf_sock *ctx, const struct lb_addr *address, bool v6)
+{
+  __u16 port = (__u16)ctx->src_port;
+  __u8 hints = lb_port_hints(port);
+  const struct lb_service *service = NULL;
+  __u64 check;
+
+  if (!(hints & (LB_PORT_FRONTEND | LB_PORT_WILDCARD)) || !is_balanced(ctx->protocol) ||
+      !in_host_netns(ctx))
+    return LB_PROCEED;
+  if (hints & LB_PORT_FRONTEND)
+    service = lb_service_find(address, bpf_htons(port), ctx->protocol, v6, &check);
+  if (!service && hints & LB_PORT_WILDCARD) {
+    struct lb_addr any = {};
+
+    service = lb_service_find(&any, bpf_htons(port), ctx->protocol, v6, &check);
+  }
+  if (service && service->flags & LB_SERVICE_BIND)
+    return reject(EADDRINUSE);
+  return LB_PROCEED;
+}
+
+SEC("cgroup/connect4")
+int bpf_lb_connect4(struct bpf_sock_addr *ctx) { return forward4(ctx, true); }
+
+SEC("cgroup/connect6")
+int bpf_lb_connect6(struct bpf_sock_addr *ctx) { return forward6(ctx, true); }
+
+SEC("cgroup/sendmsg4")
+int bpf_lb_sendmsg4(struct bpf_sock_addr *ctx) { return forward4(ctx, false); }
+
+SEC("cgroup/sendmsg6")
+int bpf_lb_sendmsg6(struct bpf_sock_addr *ctx) { return forward6(ctx, false); }
+
+SEC("cgroup/recvmsg4")
+int bpf_lb_recvmsg4(struct bpf_sock_addr *ctx) { return reverse4(ctx); }
+
+SEC("cgroup/recvmsg6")
+int bpf_lb_recvmsg6(struct bpf_sock_addr *ctx) { return reverse6(ctx); }
+
+SEC("cgroup/getpeername4")
+int bpf_lb_peername4(struct bpf_sock_addr *ctx) { return reverse4(ctx); }
+
+SEC("cgroup/getpeername6")
+int bpf_lb_peername6(struct bpf_sock_addr *ctx) { return reverse6(ctx); }
+
+SEC("cgroup/post_bind4")
+int bpf_lb_bind4(struct bpf_sock *ctx)
+{
+  struct lb_addr address = lb_addr_from4(ctx->src_ip4);
+
+  return guard_bind(ctx, &address, false);
+}
+
+SEC("cgroup/post_bind6")
+int bpf_lb_bind6(struct bpf_sock *ctx)
+{
+  struct lb_addr address = {
+      {ctx->src_ip6[0], ctx->src_ip6[1], ctx->src_ip6[2], ctx->src_ip6[3]}};
+
+  if (lb_addr_is4(&address))
+    return guard_bind(ctx, &address, false);
+  /* A socket bound to :: takes the port of both families. */
+  if (guard_bind(ctx, &address, true) == LB_REJECT)
+    return LB_REJECT;
+  if (address.word[0] || address.word[1] || address.word[2] || address.word[3])
+    return LB_PROCEED;
+  return guard_bind(ctx, &address, false);
+}
+
+SEC("cgroup/sock_release")
+int bpf_lb_release(struct bpf_sock *ctx)
+{
+  if (is_balanced(ctx->protocol))
+    lb_origin_release(bpf_get_socket_cookie(ctx));
+  return LB_PROCEED;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

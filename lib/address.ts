@@ -1,0 +1,88 @@
+import { isIPv4, isIPv6 } from 'node:net';
+
+import ipaddr from 'ipaddr.js';
+
+import { LoadBalancerError } from './errors';
+
+/** An address family, as the number in its name. */
+export type Family = 4 | 6;
+
+/** Both families, for loops. */
+export const families: readonly Family[] = [4, 6];
+
+/** An IP address in canonical text form (RFC 5952 for IPv6). */
+export interface Address {
+  readonly family: Family;
+  readonly text: string;
+}
+
+function malformed(text: unknown, where: string, why: string): LoadBalancerError {
+  return new LoadBalancerError(
+    'ERR_BPF_INVALID_ADDRESS',
+    `${where}: ${JSON.stringify(text) ?? String(text)} ${why}.`,
+  );
+}
+
+/**
+ * Parses the address of a frontend or backend. Leading zeros, ports, zones and host names are errors.
+ * `where` names the place in the input.
+ */
+export function parseAddress(text: unknown, where: string): Address {
+  if (typeof text !== 'string') throw malformed(text, where, 'is not an IP address');
+  if (isIPv4(text)) {
+    const first = leadingOctet(text);
+    if (text === '0.0.0.0') throw malformed(text, where, 'stands for every address, not for one');
+    if (first >= 224) throw malformed(text, where, 'is not a unicast address');
+    return { family: 4, text };
+  }
+  if (!isIPv6(text) || text.includes('%')) throw malformed(text, where, 'is not an IP address');
+  const parsed = ipaddr.IPv6.parse(text);
+  if (parsed.isIPv4MappedAddress()) return parseAddress(parsed.toIPv4Address().toString(), where);
+  const range = parsed.range();
+  if (range === 'unspecified') throw malformed(text, where, 'stands for every address, not for one');
+  if (range === 'multicast') throw malformed(text, where, 'is not a unicast address');
+  return { family: 6, text: parsed.toRFC5952String() };
+}
+
+function leadingOctet(text: string): number {
+  return Number(text.slice(0, text.indexOf('.')));
+}
+
+/** The 32 bits of a dotted quad that `net.isIPv4` accepted. */
+export function ipv4Bits(text: string): number {
+  let bits = 0;
+  let octet = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 46 /* . */) {
+      bits = (bits << 8) | octet;
+      octet = 0;
+    } else {
+      octet = octet * 10 + c - 48;
+    }
+  }
+  return ((bits << 8) | octet) >>> 0;
+}
+
+/** The 16 bytes of an IPv6 address. */
+export function ipv6Bytes(text: string): number[] {
+  return ipaddr.IPv6.parse(text).toByteArray();
+}
+
+/** Canonical text of 4 or 16 bytes in network order. */
+export function formatAddress(bytes: Uint8Array): Address {
+  const parsed = ipaddr.fromByteArray([...bytes]);
+  return parsed.kind() === 'ipv4'
+    ? { family: 4, text: parsed.toString() }
+    : { family: 6, text: (parsed as ipaddr.IPv6).toRFC5952String() };
+}
+
+/** `address:port`, with brackets around an IPv6 address. */
+export function formatEndpoint(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** 127.0.0.0/8 and ::1. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || (address.startsWith('127.') && isIPv4(address));
+}

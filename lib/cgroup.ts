@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+
+import { LoadBalancerError } from './errors';
+import type { Native } from '../types/native';
+
+/** statfs(2) of a cgroup v2 hierarchy. */
+const CGROUP2_SUPER_MAGIC = 0x63677270;
+
+/** The mount points of file systems of one type, as this process sees them: see proc_pid_mountinfo(5). */
+export function mountPoints(mountinfo: string, type: string): string[] {
+  const points: string[] = [];
+  for (const line of mountinfo.split('\n')) {
+    const [mount = '', filesystem = ''] = line.split(' - ');
+    const [, , , root, point] = mount.split(' ');
+    if (filesystem.split(' ')[0] !== type || root !== '/' || point === undefined) continue;
+    points.push(point.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))));
+  }
+  return points;
+}
+
+/**
+ * The cgroup v2 directory to attach to: the one that was asked for, or the root of the hierarchy, wherever it is
+ * mounted (also beside v1 controllers). Throws `ERR_BPF_NO_CGROUP2`.
+ */
+export async function findCgroup(native: Native, path: string | undefined): Promise<string> {
+  const chosen = path ?? mountPoints(await readFile('/proc/self/mountinfo', 'utf8'), 'cgroup2')[0];
+  if (chosen === undefined) {
+    throw new LoadBalancerError(
+      'ERR_BPF_NO_CGROUP2',
+      'No cgroup v2 hierarchy is mounted: run `mount -t cgroup2 none /sys/fs/cgroup/unified`, or pass its path as `cgroup`.',
+    );
+  }
+  let type: number;
+  try {
+    type = native.filesystemType(chosen);
+  } catch (cause) {
+    throw new LoadBalancerError('ERR_BPF_NO_CGROUP2', `cgroup: ${chosen} cannot be opened.`, { cause });
+  }
+  if (type !== CGROUP2_SUPER_MAGIC) {
+    throw new LoadBalancerError('ERR_BPF_NO_CGROUP2', `cgroup: ${chosen} is not in a cgroup v2 hierarchy.`);
+  }
+  return chosen;
+}

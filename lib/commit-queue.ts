@@ -1,0 +1,118 @@
+import { attempt } from './errors';
+import type { ServiceTable } from './service-table';
+import { RangesPending, Transaction } from './transaction';
+import type { Datapath, Native } from '../types/native';
+
+interface Call {
+  readonly stage: (tx: Transaction) => unknown;
+  readonly alone: boolean;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** The share of the backend array that may wait for a grace period before one is asked for. */
+const retiredShare = 1 / 8;
+
+/**
+ * Turns calls into commits. What is called in one tick, or while a commit is on its way, becomes the next commit; a
+ * call that fails to stage fails alone, and a commit that the kernel refuses is taken back and fails all its calls.
+ */
+export class CommitQueue {
+  readonly #table: ServiceTable;
+  readonly #datapath: Datapath;
+  readonly #native: Native;
+  readonly #waiting: Call[] = [];
+  #running: Promise<void> | undefined;
+
+  constructor(native: Native, table: ServiceTable, datapath: Datapath) {
+    this.#native = native;
+    this.#table = table;
+    this.#datapath = datapath;
+  }
+
+  /**
+   * Resolves with what `stage` returned, once the kernel has the change. `alone` gives the call a transaction of its
+   * own, of which nothing remains when `stage` throws; it may be asynchronous then.
+   */
+  add<T>(stage: (tx: Transaction) => T | Promise<T>, alone = false): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ stage, alone, resolve: resolve as (value: unknown) => void, reject });
+      this.#running ??= Promise.resolve().then(() => this.#run());
+    });
+  }
+
+  /** Resolves when everything that was called so far has settled. */
+  async idle(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const calls = this.#takeBatch();
+      const tx = new Transaction(this.#table);
+      const done: { call: Call; value: unknown }[] = [];
+      for (const call of calls) {
+        try {
+          done.push({ call, value: await this.#stage(call, tx) });
+        } catch (error) {
+          if (call.alone) tx.abandon();
+          call.reject(error);
+        }
+      }
+      if (done.length === 0) continue;
+      try {
+        if (!tx.isEmpty) await this.#commit(tx);
+        for (const { call, value } of done) call.resolve(value);
+      } catch (error) {
+        for (const { call } of done) call.reject(error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #takeBatch(): Call[] {
+    const next = this.#waiting.findIndex((call) => call.alone);
+    return this.#waiting.splice(0, next < 0 ? this.#waiting.length : Math.max(next, 1));
+  }
+
+  async #stage(call: Call, tx: Transaction): Promise<unknown> {
+    for (;;) {
+      try {
+        const value = call.stage(tx);
+        return value instanceof Promise ? await value : value;
+      } catch (error) {
+        if (!(error instanceof RangesPending)) throw error;
+        if (call.alone) tx.abandon();
+        await this.#reclaim();
+      }
+    }
+  }
+
+  async #commit(tx: Transaction): Promise<void> {
+    try {
+      await attempt('write the service tables', () => this.#datapath.commit(tx.operations()));
+    } catch (error) {
+      const undone = await this.#undo(tx, error);
+      tx.abandon();
+      throw undone;
+    }
+    tx.accept();
+    if (this.#table.retiredEntries > this.#table.capacity.backends * retiredShare) await this.#reclaim();
+  }
+
+  /** Returns the error to report: the first one, with the second as its cause when even the way back failed. */
+  async #undo(tx: Transaction, error: unknown): Promise<unknown> {
+    try {
+      await this.#datapath.commit(tx.undo());
+      return error;
+    } catch (cause) {
+      return new AggregateError([error, cause], 'A commit failed, and so did taking it back');
+    }
+  }
+
+  async #reclaim(): Promise<void> {
+    const retired = this.#table.takeRetired();
+    await attempt('wait for an RCU grace period', () => this.#native.gracePeriod());
+    this.#table.reuse(retired);
+  }
+}

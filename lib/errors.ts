@@ -1,0 +1,121 @@
+/**
+ * What can go wrong, as a caller may want to tell it apart.
+ *
+ * - `ERR_BPF_INVALID_OPTION`, `ERR_BPF_INVALID_NAME`, `ERR_BPF_INVALID_ADDRESS`, `ERR_BPF_INVALID_PORT`,
+ *   `ERR_BPF_INVALID_PROTOCOL`, `ERR_BPF_INVALID_FRONTEND`, `ERR_BPF_INVALID_BACKEND`: the input is malformed.
+ * - `ERR_BPF_MIXED_FAMILIES`: no frontend of the service has the address family of the backend.
+ * - `ERR_BPF_DUPLICATE_FRONTEND`: another service, or the same one, already has the frontend.
+ * - `ERR_BPF_MAP_FULL`: a table has not enough room; the error tells what is needed and what there is.
+ * - `ERR_BPF_NO_DEVICE`: a device that was named does not exist, or cannot carry the programs.
+ * - `ERR_BPF_NO_CGROUP2`: no cgroup v2 hierarchy is mounted, or the given path is not in one.
+ * - `ERR_BPF_PERMISSION`: the process lacks a capability.
+ * - `ERR_BPF_UNSUPPORTED`: the kernel or the platform lacks a feature.
+ * - `ERR_BPF_NOT_VERIFIED`: programs were attached but do not take effect.
+ * - `ERR_BPF_SYSCALL`: the kernel refused a call for another reason: see `errno` and `syscall`.
+ * - `ERR_BPF_CLOSED`: the LoadBalancer is closed.
+ */
+export type ErrorCode =
+  | 'ERR_BPF_INVALID_OPTION'
+  | 'ERR_BPF_INVALID_NAME'
+  | 'ERR_BPF_INVALID_ADDRESS'
+  | 'ERR_BPF_INVALID_PORT'
+  | 'ERR_BPF_INVALID_PROTOCOL'
+  | 'ERR_BPF_INVALID_FRONTEND'
+  | 'ERR_BPF_INVALID_BACKEND'
+  | 'ERR_BPF_MIXED_FAMILIES'
+  | 'ERR_BPF_DUPLICATE_FRONTEND'
+  | 'ERR_BPF_MAP_FULL'
+  | 'ERR_BPF_NO_DEVICE'
+  | 'ERR_BPF_NO_CGROUP2'
+  | 'ERR_BPF_PERMISSION'
+  | 'ERR_BPF_UNSUPPORTED'
+  | 'ERR_BPF_NOT_VERIFIED'
+  | 'ERR_BPF_SYSCALL'
+  | 'ERR_BPF_CLOSED';
+
+/** Every error that this library makes. The message says what was wrong and what would help. */
+export class LoadBalancerError extends Error {
+  /** Stable, for programs. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** A system call failed. Nothing was changed by it. */
+export class KernelError extends LoadBalancerError {
+  /** Negative, as in Node's own system errors. */
+  readonly errno: number;
+  /** For example `bpf_link_create`. */
+  readonly syscall: string;
+  /** What the call was about: a map, a program, a path, a device. */
+  readonly target: string | undefined;
+  /** The verifier's last words, when it was the one to refuse. */
+  readonly log: string | undefined;
+
+  constructor(code: ErrorCode, message: string, cause: NativeFailure) {
+    super(code, message, { cause });
+    this.errno = cause.errno;
+    this.syscall = cause.syscall;
+    this.target = cause.target;
+    this.log = cause.log;
+  }
+}
+
+/** A table cannot hold what was asked for. Nothing was changed. */
+export class MapFullError extends LoadBalancerError {
+  /** The table, by the name that `bpftool map` shows. */
+  readonly map: string;
+  /** Entries that the change needs in all. */
+  readonly need: number;
+  /** Entries that the table can hold. */
+  readonly have: number;
+
+  constructor(map: string, need: number, have: number, option: string) {
+    super(
+      'ERR_BPF_MAP_FULL',
+      `The table ${map} holds ${have} entries and ${need} are needed: open the LoadBalancer with a larger ${option}.`,
+    );
+    this.map = map;
+    this.need = need;
+    this.have = have;
+  }
+}
+
+/** The shape of the addon's errors: see types/native.d.ts. */
+export interface NativeFailure extends Error {
+  errno: number;
+  code: string;
+  syscall: string;
+  target?: string;
+  log?: string;
+}
+
+function isNativeFailure(error: unknown): error is NativeFailure {
+  return error instanceof Error && 'errno' in error && 'syscall' in error;
+}
+
+/** Gives a failure of the addon its public type. `doing` completes the sentence "Cannot …". */
+export function asPublicError(error: unknown, doing: string): unknown {
+  if (!isNativeFailure(error)) return error;
+  if (error.code === 'EPERM' || error.code === 'EACCES') {
+    return new KernelError(
+      'ERR_BPF_PERMISSION',
+      `Cannot ${doing}: ${error.message}. Run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.`,
+      error,
+    );
+  }
+  return new KernelError('ERR_BPF_SYSCALL', `Cannot ${doing}: ${error.message}.`, error);
+}
+
+/** Awaits a call of the addon and types its failure. */
+export async function attempt<T>(doing: string, call: () => Promise<T> | T): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw asPublicError(error, doing);
+  }
+}

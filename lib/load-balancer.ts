@@ -1,0 +1,343 @@
+import { EventEmitter } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
+
+import type { Family } from './address';
+import { findCgroup } from './cgroup';
+import { CommitQueue } from './commit-queue';
+import type { Device } from './device';
+import { DeviceLayer } from './device-layer';
+import { encodeSettings } from './encode';
+import { attempt, LoadBalancerError } from './errors';
+import { Hooks } from './hooks';
+import { canaryEntries, loadOptions } from './load-options';
+import { type Metrics, readMetrics } from './metrics';
+import { loadNative } from './native';
+import { type OpenOptions, type Options, parseOptions } from './options';
+import { type Plan, planServices } from './plan';
+import { tables } from './programs';
+import { Service, type ServiceOwner } from './service';
+import { defineService, type ServiceDefinition } from './service-definition';
+import { hiddenPrefix, ServiceList } from './service-list';
+import { ServiceTable } from './service-table';
+import { canaryService, SocketLayer } from './socket-layer';
+import type { ServiceSpec } from './spec';
+import { StateDirectory } from './state-directory';
+import { readStatus, type Status } from './status';
+import type { Transaction } from './transaction';
+import type { Datapath, Native } from '../types/native';
+
+/** Events of a {@link LoadBalancer}. */
+export interface LoadBalancerEvents {
+  /** During a long `apply`, about every 5 ms of work: services dealt with so far, and all of them. */
+  progress: [progress: { done: number; total: number }];
+}
+
+/** How a {@link LoadBalancer} is closed. */
+export interface CloseOptions {
+  /** Leave the datapath running. Needs `stateDir`. Default false. */
+  keep?: boolean;
+}
+
+/** A call may keep the event loop this long before it lets others run, in milliseconds. */
+const timeSlice = 5;
+
+/**
+ * Service load balancing on this node: opened, it translates sockets and packets until it is closed.
+ *
+ * Needs Linux 6.1 on x64 or arm64, and root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (CAP_SYS_ADMIN to mount bpffs).
+ * Works for the network namespace of the thread that opens it. May be used in worker threads; several may be open.
+ */
+export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
+  /** The services, live. */
+  readonly services: ServiceList;
+  readonly #native: Native;
+  readonly #datapath: Datapath;
+  readonly #options: Options;
+  readonly #state: StateDirectory | undefined;
+  readonly #table: ServiceTable;
+  readonly #queue: CommitQueue;
+  readonly #deviceLayer: DeviceLayer;
+  readonly #hooks: Hooks;
+  readonly #owner: ServiceOwner;
+  #socketLayer: SocketLayer | undefined;
+  #patterns: readonly string[] = [];
+  #closed: Promise<void> | undefined;
+
+  private constructor(native: Native, datapath: Datapath, options: Options, state: StateDirectory | undefined) {
+    super();
+    this.#native = native;
+    this.#datapath = datapath;
+    this.#options = options;
+    this.#state = state;
+    this.#hooks = new Hooks(datapath, state);
+    this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks);
+    this.#table = new ServiceTable(
+      {
+        frontends: options.capacity.frontends + canaryEntries.frontends,
+        backends: options.capacity.backends + canaryEntries.backends,
+      },
+      new Set(),
+    );
+    this.#queue = new CommitQueue(native, this.#table, datapath);
+    this.#owner = {
+      record: (name: string) => this.#table.records.get(name),
+      upsertService: (spec: ServiceSpec) => this.upsertService(spec),
+      deleteService: (name: string) => this.deleteService(name),
+    };
+    this.services = new ServiceList(this.#table, this.#owner, (family: Family) =>
+      this.#deviceLayer.nodePortAddresses(family),
+    );
+  }
+
+  /**
+   * Loads the programs, attaches them, and verifies that they take effect. On failure nothing is left behind.
+   *
+   * Throws `ERR_BPF_INVALID_OPTION`, `ERR_BPF_NO_CGROUP2`, `ERR_BPF_NO_DEVICE`, `ERR_BPF_PERMISSION`,
+   * `ERR_BPF_UNSUPPORTED` and `ERR_BPF_SYSCALL`.
+   */
+  static async open(options: OpenOptions = {}): Promise<LoadBalancer> {
+    const parsed = await parseOptions(options);
+    const native = loadNative();
+    const cgroup = parsed.socketLB ? await findCgroup(native, parsed.cgroup) : undefined;
+    const datapath = await attempt('load the programs', () => native.load(loadOptions(parsed)));
+    const state = parsed.stateDir === undefined ? undefined : await StateDirectory.open(native, parsed.stateDir);
+    const lb = new LoadBalancer(native, datapath, parsed, state);
+    try {
+      await lb.#start(cgroup);
+      /* Until here, what an earlier process left behind went on serving. */
+      await state?.removeEarlier();
+      return lb;
+    } catch (error) {
+      await lb.close();
+      throw error;
+    }
+  }
+
+  /** The selected devices. */
+  get devices(): readonly Device[] {
+    return this.#deviceLayer.devices;
+  }
+
+  /**
+   * Makes a service what the spec says, whether it exists or not. Calls of one tick are committed as one batch;
+   * resolves when the kernel has it. A changed set of backends is seen by the datapath as the old or the new one.
+   *
+   * Rejects with an `ERR_BPF_INVALID_…` code, `ERR_BPF_MIXED_FAMILIES`, `ERR_BPF_DUPLICATE_FRONTEND`,
+   * `ERR_BPF_MAP_FULL` or `ERR_BPF_SYSCALL`; then nothing has changed.
+   */
+  async upsertService(spec: ServiceSpec): Promise<Service> {
+    this.#checkOpen();
+    const definition = this.#define(spec);
+    await this.#queue.add((tx) => tx.put(definition));
+    return new Service(definition.name, this.#owner);
+  }
+
+  /** Resolves with false when there is no such service. Established connections go on. */
+  async deleteService(name: string): Promise<boolean> {
+    this.#checkOpen();
+    if (typeof name !== 'string' || name.startsWith(hiddenPrefix)) return false;
+    return this.#queue.add((tx) => tx.remove(name));
+  }
+
+  /**
+   * Makes the services exactly the desired ones: adds, changes, and removes all others, in one commit. Resolves with
+   * what was done. Emits `progress` while it works; other work of the process goes on in between.
+   *
+   * Rejects as `upsertService` does; then nothing has changed.
+   */
+  async apply(desired: Iterable<ServiceSpec>): Promise<Plan> {
+    this.#checkOpen();
+    const definitions = await this.#defineAll(desired);
+    return this.#queue.add(async (tx) => {
+      const plan = this.#planOf(definitions);
+      for (const name of plan.removed) tx.remove(name);
+      for (const name of plan.changed) tx.disown(name);
+      await this.#putAll(tx, definitions);
+      return plan;
+    }, true);
+  }
+
+  /** What {@link apply} would do now. Changes nothing; throws what it would for malformed input. */
+  plan(desired: Iterable<ServiceSpec>): Plan {
+    this.#checkOpen();
+    const definitions = [...desired].map((spec) => this.#define(spec));
+    checkUnique(definitions);
+    return this.#planOf(definitions);
+  }
+
+  /**
+   * Selects other devices, or, without an argument, looks again at the devices and addresses of the node. A device
+   * that is no longer selected serves nothing from outside any more.
+   *
+   * Rejects with `ERR_BPF_NO_DEVICE`, `ERR_BPF_INVALID_OPTION` or a kernel error; then the selection is as before.
+   */
+  async selectDevices(patterns?: readonly string[]): Promise<readonly Device[]> {
+    this.#checkOpen();
+    return this.#queue.add(async (tx) => {
+      await this.#deviceLayer.select(patterns ?? this.#patterns);
+      this.#patterns = patterns ?? this.#patterns;
+      this.#useNodeAddresses(tx);
+      return this.devices;
+    }, true);
+  }
+
+  /** What is in effect at this moment: hooks and devices are looked at, the canary's last finding is reported. */
+  status(): Status {
+    this.#checkOpen();
+    return readStatus(this.#socketLayer, this.devices, this.#options.nodePortRange);
+  }
+
+  /** Sends a canary through the socket hooks again, for {@link status}. */
+  async verify(): Promise<Status> {
+    this.#checkOpen();
+    await this.#socketLayer?.verify(this.#native);
+    return this.status();
+  }
+
+  /** What the programs counted, and how full the tables are. */
+  metrics(): Metrics {
+    this.#checkOpen();
+    return readMetrics(this.#datapath, this.#table);
+  }
+
+  /**
+   * Waits for calls that are on their way, then detaches and frees everything; with `keep` the datapath goes on as it
+   * is. Later calls are rejected with `ERR_BPF_CLOSED`. Idempotent.
+   */
+  async close({ keep = false }: CloseOptions = {}): Promise<void> {
+    if (keep && !this.#state) {
+      throw new LoadBalancerError('ERR_BPF_INVALID_OPTION', 'close: to keep the datapath, open with a stateDir.');
+    }
+    return (this.#closed ??= this.#shutDown(keep));
+  }
+
+  /** `await using lb = …` closes at the end of the block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #start(cgroup: string | undefined): Promise<void> {
+    const { snatPorts, flowLifetimes, capacity } = this.#options;
+    const settings = encodeSettings({
+      hostNetns: this.#native.netns().cookie,
+      originSlots: capacity.sockets,
+      snatPorts,
+      flowLifetimes,
+    });
+    await attempt('write the settings', () =>
+      this.#datapath.commit([{ map: 'settings', kind: 'store', offset: 0, bytes: settings }]),
+    );
+    if (this.#state) for (const table of tables) this.#datapath.pinMap(table, this.#state.pathOf(table));
+    await this.selectDevices(this.#options.devices);
+    if (cgroup === undefined) return;
+    await this.#queue.add((tx) => tx.put(defineService(canaryService)));
+    this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup);
+    await this.#socketLayer.verify(this.#native);
+  }
+
+  async #shutDown(keep: boolean): Promise<void> {
+    await this.#queue.idle();
+    if (!keep) {
+      this.#deviceLayer.detach();
+      this.#socketLayer?.detach();
+      await this.#state?.remove();
+    }
+    this.#datapath.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new LoadBalancerError('ERR_BPF_CLOSED', 'The LoadBalancer is closed.');
+  }
+
+  #define(spec: ServiceSpec): ServiceDefinition {
+    const definition = defineService(spec);
+    if (definition.name.startsWith(hiddenPrefix)) {
+      throw new LoadBalancerError('ERR_BPF_INVALID_NAME', 'A name must not begin with a NUL character.');
+    }
+    const [min, max] = this.#options.snatPorts;
+    const clash = definition.frontends.find((f) => f.address === '' && f.port >= min && f.port <= max);
+    if (clash) {
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_PORT',
+        `Service ${definition.name}: ${clash.type} ${clash.port} lies among the source ports of SNAT, ${min}-${max}: ` +
+          `use another port, or open with other snatPorts.`,
+      );
+    }
+    return definition;
+  }
+
+  async #defineAll(desired: Iterable<ServiceSpec>): Promise<ServiceDefinition[]> {
+    const definitions: ServiceDefinition[] = [];
+    const slice = new TimeSlice();
+    for (const spec of desired) {
+      definitions.push(this.#define(spec));
+      if (slice.isOver) await slice.next();
+    }
+    checkUnique(definitions);
+    return definitions;
+  }
+
+  async #putAll(tx: Transaction, definitions: readonly ServiceDefinition[]): Promise<void> {
+    const total = definitions.length;
+    const slice = new TimeSlice();
+    for (const [done, definition] of definitions.entries()) {
+      tx.put(definition);
+      if (!slice.isOver) continue;
+      this.emit('progress', { done, total });
+      await slice.next();
+    }
+    this.emit('progress', { done: total, total });
+  }
+
+  /** The canary is nobody's desire and stays. */
+  #planOf(definitions: readonly ServiceDefinition[]): Plan {
+    const plan = planServices(definitions, this.#table);
+    return { ...plan, removed: plan.removed.filter((name) => !name.startsWith(hiddenPrefix)) };
+  }
+
+  /** Frontends that sockets follow only to addresses of this node are written anew when those have changed. */
+  #useNodeAddresses(tx: Transaction): void {
+    const before = this.#table.nodeAddresses;
+    const now = this.#deviceLayer.nodeAddresses;
+    this.#table.nodeAddresses = now;
+    for (const { definition } of this.#table.records.values()) {
+      const affected = definition.frontends.some((f) => before.has(f.address) !== now.has(f.address));
+      if (affected) tx.put(definition, true);
+    }
+  }
+}
+
+/** A share of the event loop for work that can be cut anywhere. */
+class TimeSlice {
+  #end = performance.now() + timeSlice;
+
+  get isOver(): boolean {
+    return performance.now() > this.#end;
+  }
+
+  async next(): Promise<void> {
+    await setImmediate();
+    this.#end = performance.now() + timeSlice;
+  }
+}
+
+function checkUnique(definitions: readonly ServiceDefinition[]): void {
+  const names = new Set<string>();
+  const owners = new Map<string, string>();
+  for (const { name, frontends } of definitions) {
+    if (names.has(name)) {
+      throw new LoadBalancerError('ERR_BPF_INVALID_NAME', `Two services have the name ${name}.`);
+    }
+    names.add(name);
+    for (const { key } of frontends) {
+      const owner = owners.get(key);
+      if (owner !== undefined) {
+        throw new LoadBalancerError(
+          'ERR_BPF_DUPLICATE_FRONTEND',
+          `The services ${owner} and ${name} both have the frontend ${key}.`,
+        );
+      }
+      owners.set(key, name);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { PortHint } from './abi';
+import type { MapOperation } from '../types/native';
+import type { FrontendDefinition } from './service-definition';
+import type { ServiceRecord } from './table-image';
+
+/**
+ * Counts what each port number stands for, and keeps the hint table one step ahead: a bit is set before the first
+ * entry that needs it is written, and cleared after the last one is gone.
+ */
+export class PortHints {
+  readonly #hints = new Uint8Array(65536);
+  readonly #frontends = new Uint32Array(65536);
+  readonly #wildcards = new Uint32Array(65536);
+
+  /** The operations to run before and after a change of services, which becomes the new state. */
+  change(
+    removed: Iterable<ServiceRecord>,
+    added: Iterable<ServiceRecord>,
+  ): { before: MapOperation[]; after: MapOperation[] } {
+    const touched = new Set<number>();
+    const backendPorts = new Set<number>();
+    for (const { definition } of removed) {
+      for (const frontend of definition.frontends) {
+        this.#count(frontend, -1);
+        touched.add(frontend.port);
+      }
+    }
+    for (const { definition } of added) {
+      for (const frontend of definition.frontends) {
+        this.#count(frontend, 1);
+        touched.add(frontend.port);
+      }
+      if (definition.frontends.some((f) => f.type !== 'ClusterIP')) {
+        for (const backend of definition.backends) backendPorts.add(backend.port);
+      }
+    }
+    /* Replies of a removed backend go on for as long as its flows live, so its bit is never cleared. */
+    for (const port of backendPorts) touched.add(port);
+    const before: MapOperation[] = [];
+    const after: MapOperation[] = [];
+    for (const port of touched) {
+      const was = this.#hints[port] as number;
+      const now =
+        (was & PortHint.BACKEND) |
+        (backendPorts.has(port) ? PortHint.BACKEND : 0) |
+        (this.#frontends[port] ? PortHint.FRONTEND : 0) |
+        (this.#wildcards[port] ? PortHint.WILDCARD : 0);
+      if ((was | now) !== was) before.push(store(port, was | now));
+      if ((was | now) !== now) after.push(store(port, now));
+      this.#hints[port] = now;
+    }
+    return { before, after };
+  }
+
+  #count(frontend: FrontendDefinition, by: 1 | -1): void {
+    const counts = frontend.address ? this.#frontends : this.#wildcards;
+    counts[frontend.port] = (counts[frontend.port] as number) + by;
+  }
+}
+
+function store(port: number, hints: number): MapOperation {
+  return { map: 'ports', kind: 'store', offset: port, bytes: Uint8Array.of(hints) };
+}

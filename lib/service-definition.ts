@@ -1,0 +1,246 @@
+import { type Address, type Family, families, formatEndpoint, isLoopback, parseAddress } from './address';
+import { LoadBalancerError } from './errors';
+import type {
+  BackendSpec,
+  BackendState,
+  FrontendSpec,
+  FrontendType,
+  Protocol,
+  ServiceSpec,
+  TrafficPolicy,
+} from './spec';
+
+/** A frontend of one address family: what one entry of a service table stands for. */
+export interface FrontendDefinition {
+  readonly type: FrontendType;
+  readonly family: Family;
+  /** Canonical; empty for a wildcard (NodePort, HostPort without hostIP). */
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+  /** Identifies the table entry: two frontends with the same key cannot both exist. */
+  readonly key: string;
+}
+
+export interface BackendDefinition {
+  readonly family: Family;
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+  readonly state: BackendState;
+  readonly local: boolean;
+}
+
+/** A validated, canonical service. */
+export interface ServiceDefinition {
+  readonly name: string;
+  readonly frontends: readonly FrontendDefinition[];
+  readonly backends: readonly BackendDefinition[];
+  readonly externalTrafficPolicy: TrafficPolicy;
+  readonly internalTrafficPolicy: TrafficPolicy;
+}
+
+const frontendTypes: readonly string[] = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalIPs', 'HostPort'];
+const backendStates: readonly string[] = ['active', 'terminating', 'quarantined', 'maintenance'];
+const policies: readonly string[] = ['Cluster', 'Local'];
+
+function parsePort(port: unknown, where: string): number {
+  if (typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65535) return port;
+  throw new LoadBalancerError(
+    'ERR_BPF_INVALID_PORT',
+    `${where}: ${String(port)} is not a port: use an integer from 1 to 65535.`,
+  );
+}
+
+function parseProtocol(protocol: unknown, where: string): Protocol {
+  if (protocol === undefined) return 'TCP';
+  if (protocol === 'TCP' || protocol === 'UDP') return protocol;
+  throw new LoadBalancerError(
+    'ERR_BPF_INVALID_PROTOCOL',
+    `${where}: ${String(protocol)} is not balanced: use 'TCP' or 'UDP'.`,
+  );
+}
+
+function parsePolicy(policy: unknown, where: string): TrafficPolicy {
+  if (policy === undefined) return 'Cluster';
+  if (typeof policy === 'string' && policies.includes(policy)) return policy as TrafficPolicy;
+  throw new LoadBalancerError(
+    'ERR_BPF_INVALID_OPTION',
+    `${where}: ${String(policy)} is not a traffic policy: use 'Cluster' or 'Local'.`,
+  );
+}
+
+function parseBackend(spec: BackendSpec, where: string): BackendDefinition {
+  if (typeof spec !== 'object' || spec === null) {
+    throw new LoadBalancerError('ERR_BPF_INVALID_BACKEND', `${where} is not an object.`);
+  }
+  const { family, text } = parseAddress(spec.address, `${where}.address`);
+  const port = parsePort(spec.port, `${where}.port`);
+  const weight = spec.weight ?? 1;
+  if (!Number.isInteger(weight) || weight < 0 || weight > 65535) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_BACKEND',
+      `${where}.weight: ${String(weight)} is not a weight: use an integer from 0 to 65535.`,
+    );
+  }
+  const state = spec.state ?? 'active';
+  if (!backendStates.includes(state)) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_BACKEND',
+      `${where}.state: ${String(state)} is not a state: use one of ${backendStates.join(', ')}.`,
+    );
+  }
+  return { family, address: text, port, weight, state, local: spec.local === true };
+}
+
+interface ParsedFrontend {
+  type: FrontendType;
+  address: Address | undefined;
+  port: number;
+  protocol: Protocol;
+}
+
+function parseFrontend(spec: FrontendSpec, where: string): ParsedFrontend {
+  if (typeof spec !== 'object' || spec === null || !frontendTypes.includes(spec.type)) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_FRONTEND',
+      `${where} needs a type: one of ${frontendTypes.join(', ')}.`,
+    );
+  }
+  const { type } = spec;
+  const port = parsePort(spec.port, `${where}.port`);
+  const protocol = parseProtocol(spec.protocol, `${where}.protocol`);
+  if (type === 'NodePort' && spec.address !== undefined) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_FRONTEND',
+      `${where}: a NodePort has no address of its own: leave it out, or use HostPort.`,
+    );
+  }
+  const wildcard = type === 'NodePort' || (type === 'HostPort' && spec.address === undefined);
+  const address = wildcard ? undefined : parseAddress(spec.address, `${where}.address`);
+  if (address && type !== 'HostPort' && isLoopback(address.text)) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_ADDRESS',
+      `${where}.address: ${address.text} is a loopback address; only a HostPort may have one.`,
+    );
+  }
+  return { type, address, port, protocol };
+}
+
+/**
+ * The families in which a wildcard frontend exists: those that the service has addresses in, or else those of its
+ * backends, or else both.
+ */
+function wildcardFamilies(
+  frontends: readonly ParsedFrontend[],
+  backends: readonly BackendDefinition[],
+): readonly Family[] {
+  const addressed = new Set(frontends.flatMap((f) => (f.address ? [f.address.family] : [])));
+  if (addressed.size === 0) for (const backend of backends) addressed.add(backend.family);
+  return addressed.size === 0 ? families : families.filter((f) => addressed.has(f));
+}
+
+function checkFamilies(
+  name: string,
+  frontends: readonly FrontendDefinition[],
+  backends: readonly BackendDefinition[],
+) {
+  const served4 = frontends.some((f) => f.family === 4);
+  const served6 = frontends.some((f) => f.family === 6);
+  if (served4 && served6) return;
+  const stray = backends.find((b) => !(b.family === 4 ? served4 : served6));
+  if (!stray) return;
+  throw new LoadBalancerError(
+    'ERR_BPF_MIXED_FAMILIES',
+    `Service ${name}: backend ${formatEndpoint(stray.address, stray.port)} is IPv${stray.family}, but no frontend is; ` +
+      `a connection is not translated from one family to the other.`,
+  );
+}
+
+/** Validates a spec and makes it canonical. Throws a {@link LoadBalancerError} that names the place. */
+export function defineService(spec: ServiceSpec): ServiceDefinition {
+  if (typeof spec !== 'object' || spec === null) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_OPTION',
+      'A service is an object with name, frontends and backends.',
+    );
+  }
+  const { name } = spec;
+  if (typeof name !== 'string' || name.trim() === '') {
+    throw new LoadBalancerError('ERR_BPF_INVALID_NAME', 'A service needs a name that is not empty.');
+  }
+  if (!Array.isArray(spec.frontends) || spec.frontends.length === 0) {
+    throw new LoadBalancerError('ERR_BPF_INVALID_FRONTEND', `Service ${name} needs at least one frontend.`);
+  }
+  if (!Array.isArray(spec.backends)) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_BACKEND',
+      `Service ${name} needs an array of backends; it may be empty.`,
+    );
+  }
+  const backends: BackendDefinition[] = [];
+  const seen = new Set<string>();
+  for (let i = 0; i < spec.backends.length; i++) {
+    const backend = parseBackend(spec.backends[i] as BackendSpec, `Service ${name}: backends[${i}]`);
+    const endpoint = formatEndpoint(backend.address, backend.port);
+    if (seen.has(endpoint)) {
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_BACKEND',
+        `Service ${name}: backend ${endpoint} appears twice.`,
+      );
+    }
+    seen.add(endpoint);
+    backends.push(backend);
+  }
+  const parsed = spec.frontends.map((f: FrontendSpec, i) =>
+    parseFrontend(f, `Service ${name}: frontends[${i}]`),
+  );
+  const frontends: FrontendDefinition[] = [];
+  for (const { type, address, port, protocol } of parsed) {
+    for (const family of address ? [address.family] : wildcardFamilies(parsed, backends)) {
+      const text = address?.text ?? '';
+      const key = `${formatEndpoint(text || (family === 4 ? '0.0.0.0' : '::'), port)}/${protocol}`;
+      if (frontends.some((f) => f.key === key)) {
+        throw new LoadBalancerError(
+          'ERR_BPF_DUPLICATE_FRONTEND',
+          `Service ${name} has the frontend ${key} twice.`,
+        );
+      }
+      frontends.push({ type, family, address: text, port, protocol, key });
+    }
+  }
+  checkFamilies(name, frontends, backends);
+  return {
+    name,
+    frontends,
+    backends,
+    externalTrafficPolicy: parsePolicy(spec.externalTrafficPolicy, `Service ${name}: externalTrafficPolicy`),
+    internalTrafficPolicy: parsePolicy(spec.internalTrafficPolicy, `Service ${name}: internalTrafficPolicy`),
+  };
+}
+
+function sameFrontend(a: FrontendDefinition, b: FrontendDefinition): boolean {
+  return a.key === b.key && a.type === b.type;
+}
+
+function sameBackend(a: BackendDefinition, b: BackendDefinition): boolean {
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.weight === b.weight &&
+    a.state === b.state &&
+    a.local === b.local
+  );
+}
+
+/** Whether both describe the same service: nothing would have to be written. */
+export function sameService(a: ServiceDefinition, b: ServiceDefinition): boolean {
+  return (
+    a.externalTrafficPolicy === b.externalTrafficPolicy &&
+    a.internalTrafficPolicy === b.internalTrafficPolicy &&
+    a.frontends.length === b.frontends.length &&
+    a.backends.length === b.backends.length &&
+    a.frontends.every((f, i) => sameFrontend(f, b.frontends[i] as FrontendDefinition)) &&
+    a.backends.every((f, i) => sameBackend(f, b.backends[i] as BackendDefinition))
+  );
+}

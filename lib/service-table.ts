@@ -1,0 +1,79 @@
+import type { Family } from './address';
+import { PortHints } from './port-hints';
+import { RangeAllocator } from './range-allocator';
+import type { ServiceRecord } from './table-image';
+
+/** How many entries the tables have. */
+export interface TableCapacity {
+  /** Frontends of each address family. */
+  readonly frontends: number;
+  /** Backends of all services: each service has its own copy of its list. */
+  readonly backends: number;
+}
+
+/** A range of the backend array that programs may still be reading. */
+export interface RetiredRange {
+  readonly start: number;
+  readonly count: number;
+}
+
+/**
+ * What the service tables of the kernel hold. Changed by {@link Transaction} alone, after the kernel has accepted
+ * the same change.
+ */
+export class ServiceTable {
+  readonly capacity: TableCapacity;
+  readonly records = new Map<string, ServiceRecord>();
+  /** Frontend key -> name of the service that has it. */
+  readonly owners = new Map<string, string>();
+  /** Frontends in use. */
+  readonly entries: Record<Family, number> = { 4: 0, 6: 0 };
+  readonly ranges: RangeAllocator;
+  readonly hints = new PortHints();
+  /** Decides, with the type of a frontend, whether sockets follow it: see encode.ts. */
+  nodeAddresses: ReadonlySet<string>;
+  #retired: RetiredRange[] = [];
+  #retiredEntries = 0;
+  #lastSet = 0;
+  #lastId = 0;
+
+  constructor(capacity: TableCapacity, nodeAddresses: ReadonlySet<string>) {
+    this.capacity = capacity;
+    this.nodeAddresses = nodeAddresses;
+    this.ranges = new RangeAllocator(capacity.backends);
+  }
+
+  /** A number that no range in use carries: it tells one state of a service from the next. */
+  nextSet(): number {
+    this.#lastSet = (this.#lastSet % 0xffffffff) + 1;
+    return this.#lastSet;
+  }
+
+  nextId(): number {
+    return ++this.#lastId;
+  }
+
+  /** Entries of the backend array that wait to be used again. */
+  get retiredEntries(): number {
+    return this.#retiredEntries;
+  }
+
+  /** Sets a range aside until no program can see it any more. */
+  retire(range: RetiredRange): void {
+    if (range.count === 0) return;
+    this.#retired.push(range);
+    this.#retiredEntries += range.count;
+  }
+
+  /** All that was retired. Pass it to {@link reuse} after a grace period. */
+  takeRetired(): RetiredRange[] {
+    const retired = this.#retired;
+    this.#retired = [];
+    this.#retiredEntries = 0;
+    return retired;
+  }
+
+  reuse(ranges: readonly RetiredRange[]): void {
+    for (const { start, count } of ranges) this.ranges.release(start, count);
+  }
+}

@@ -1,0 +1,141 @@
+import { formatEndpoint } from './address';
+import { LoadBalancerError } from './errors';
+import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
+import type { BackendState, FrontendType, Protocol, ServiceSpec, TrafficPolicy } from './spec';
+import type { ServiceRecord } from './table-image';
+
+/** What the live objects need from their LoadBalancer. */
+export interface ServiceOwner {
+  record(name: string): ServiceRecord | undefined;
+  upsertService(spec: ServiceSpec): Promise<Service>;
+  deleteService(name: string): Promise<boolean>;
+}
+
+/** A frontend as it is served now. */
+export interface Frontend {
+  /** Identifies the table entry for as long as the service has the frontend. */
+  readonly id: number;
+  readonly type: FrontendType;
+  /** Canonical; for a wildcard `0.0.0.0` or `::`. */
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+/** A backend of a service, as it was when it was read. */
+export class Backend {
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+  readonly state: BackendState;
+  /** Runs on this node. */
+  readonly local: boolean;
+
+  /** @internal */
+  constructor(definition: BackendDefinition) {
+    this.address = definition.address;
+    this.port = definition.port;
+    this.weight = definition.weight;
+    this.state = definition.state;
+    this.local = definition.local;
+  }
+
+  /** `address:port`, as the field writes it. */
+  toString(): string {
+    return formatEndpoint(this.address, this.port);
+  }
+}
+
+/**
+ * A service by its name. Live: the properties tell what the kernel has now, also after another call has changed the
+ * service. After the service was deleted, `exists` is false and the lists are empty.
+ */
+export class Service {
+  readonly name: string;
+  readonly #owner: ServiceOwner;
+
+  /** @internal */
+  constructor(name: string, owner: ServiceOwner) {
+    this.name = name;
+    this.#owner = owner;
+  }
+
+  get exists(): boolean {
+    return this.#record !== undefined;
+  }
+
+  get frontends(): readonly Frontend[] {
+    const record = this.#record;
+    return record ? record.definition.frontends.map((f, i) => frontendOf(f, record.ids[i] as number)) : [];
+  }
+
+  get backends(): readonly Backend[] {
+    return this.#definition?.backends.map((b) => new Backend(b)) ?? [];
+  }
+
+  get externalTrafficPolicy(): TrafficPolicy {
+    return this.#definition?.externalTrafficPolicy ?? 'Cluster';
+  }
+
+  get internalTrafficPolicy(): TrafficPolicy {
+    return this.#definition?.internalTrafficPolicy ?? 'Cluster';
+  }
+
+  /** A spec that describes the service as it is. Throws nothing; undefined after deletion. */
+  toSpec(): ServiceSpec | undefined {
+    const definition = this.#definition;
+    return definition && specOf(definition);
+  }
+
+  /**
+   * Replaces the given properties of the service and keeps the others. Rejects as `upsertService` does, and with
+   * `ERR_BPF_INVALID_NAME` when the service is gone.
+   */
+  async update(changes: Partial<Omit<ServiceSpec, 'name'>>): Promise<this> {
+    const current = this.toSpec();
+    if (!current) {
+      throw new LoadBalancerError('ERR_BPF_INVALID_NAME', `Service ${this.name} was deleted; use upsertService.`);
+    }
+    await this.#owner.upsertService({ ...current, ...changes, name: this.name });
+    return this;
+  }
+
+  /** Resolves with false when the service was gone already. */
+  delete(): Promise<boolean> {
+    return this.#owner.deleteService(this.name);
+  }
+
+  get #record(): ServiceRecord | undefined {
+    return this.#owner.record(this.name);
+  }
+
+  get #definition(): ServiceDefinition | undefined {
+    return this.#record?.definition;
+  }
+}
+
+function frontendOf(definition: FrontendDefinition, id: number): Frontend {
+  const { type, address, family, port, protocol } = definition;
+  return { id, type, address: address || (family === 4 ? '0.0.0.0' : '::'), port, protocol };
+}
+
+function specOf(definition: ServiceDefinition): ServiceSpec {
+  const wildcards = new Set<string>();
+  const frontends = definition.frontends.flatMap(({ type, address, port, protocol }) => {
+    if (address) return [{ type, address, port, protocol }];
+    /* One frontend of the spec stands for the wildcards of both families. */
+    const wildcard = `${port}/${protocol}`;
+    if (wildcards.has(wildcard)) return [];
+    wildcards.add(wildcard);
+    return [{ type, port, protocol }];
+  });
+  const backends = definition.backends.map(({ address, port, weight, state, local }) => ({
+    address,
+    port,
+    weight,
+    state,
+    local,
+  }));
+  const { name, externalTrafficPolicy, internalTrafficPolicy } = definition;
+  return { name, frontends, backends, externalTrafficPolicy, internalTrafficPolicy };
+}

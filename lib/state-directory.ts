@@ -1,0 +1,63 @@
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { attempt } from './errors';
+import type { Native } from '../types/native';
+
+/** statfs(2) of a bpf file system. */
+const BPF_FS_MAGIC = 0xcafe4a11;
+
+/**
+ * A directory on bpffs that keeps links and maps alive without a process. Where the path is on another file system,
+ * a bpffs is mounted on it, with private propagation: other mount namespaces do not get to see it.
+ *
+ * Every LoadBalancer pins into a generation of its own below it, so that one that takes over finds the names free
+ * while the objects of its predecessor still serve.
+ */
+export class StateDirectory {
+  readonly #path: string;
+  readonly #generation: number;
+
+  private constructor(path: string, generation: number) {
+    this.#path = path;
+    this.#generation = generation;
+  }
+
+  /** Mounts if need be, and begins a new generation. */
+  static async open(native: Native, path: string): Promise<StateDirectory> {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    if (native.filesystemType(path) !== BPF_FS_MAGIC) {
+      await attempt(`mount a bpf file system on ${path}`, () => native.mountBpffs(path));
+    }
+    const generation = Math.max(0, ...(await generations(path))) + 1;
+    await mkdir(join(path, String(generation)), { mode: 0o700 });
+    return new StateDirectory(path, generation);
+  }
+
+  /** Where an object of this generation is pinned. */
+  pathOf(name: string): string {
+    return join(this.#path, String(this.#generation), name);
+  }
+
+  /** Lets go of what earlier generations pinned; the kernel frees what nobody else holds. */
+  async removeEarlier(): Promise<void> {
+    for (const generation of await generations(this.#path)) {
+      if (generation < this.#generation) await removeGeneration(this.#path, generation);
+    }
+  }
+
+  /** Lets go of what this generation pinned. */
+  async remove(): Promise<void> {
+    await removeGeneration(this.#path, this.#generation);
+  }
+}
+
+async function generations(path: string): Promise<number[]> {
+  return (await readdir(path)).filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
+}
+
+async function removeGeneration(path: string, generation: number): Promise<void> {
+  const directory = join(path, String(generation));
+  for (const name of await readdir(directory)) await rm(join(directory, name), { force: true });
+  await rmdir(directory);
+}

@@ -1,0 +1,127 @@
+import type { Device } from './device';
+import type { SocketLayer, Verification } from './socket-layer';
+import { formatTable } from './table-format';
+
+/** What the datapath does, as far as it was verified. Plain data. */
+export interface StatusData {
+  /** Services are served: on sockets, on devices, or both. */
+  readonly enabled: boolean;
+  readonly socketLB: {
+    /** A canary socket was translated, and all programs are on their hooks. */
+    readonly enabled: boolean;
+    readonly tracing: false;
+    readonly coverage: 'Full';
+    readonly cgroup: string | undefined;
+    readonly verified: { readonly ipv4: Verification | 'off'; readonly ipv6: Verification | 'off' };
+  };
+  readonly devices: readonly {
+    readonly name: string;
+    readonly addresses: readonly string[];
+    readonly directRouting: boolean;
+    /** Both programs are on the device. */
+    readonly attached: boolean;
+  }[];
+  readonly mode: 'SNAT';
+  readonly backendSelection: 'Random';
+  readonly sessionAffinity: false;
+  readonly gracefulTermination: boolean;
+  readonly nat46x64: false;
+  readonly xdpAcceleration: 'Disabled';
+  readonly services: {
+    readonly clusterIP: boolean;
+    readonly nodePort: boolean;
+    readonly nodePortRange: readonly [number, number];
+    readonly loadBalancer: boolean;
+    readonly externalIPs: boolean;
+    readonly hostPort: boolean;
+  };
+}
+
+/** The state of a LoadBalancer at one moment. */
+export class Status {
+  readonly data: StatusData;
+
+  /** @internal */
+  constructor(data: StatusData) {
+    this.data = data;
+  }
+
+  toJSON(): StatusData {
+    return this.data;
+  }
+
+  /** The "KubeProxyReplacement Details" block, as `cilium-dbg status --verbose` prints it. */
+  format(): string {
+    const { enabled, socketLB, devices, services } = this.data;
+    const rows = [
+      ['Status:', enabled ? 'True' : 'False'],
+      ['Socket LB:', word(socketLB.enabled)],
+      ['Socket LB Tracing:', word(socketLB.tracing)],
+      ['Socket LB Coverage:', socketLB.coverage],
+      ...(devices.length > 0 ? [['Devices:', devices.map(formatDevice).join(', ')]] : []),
+      ['Mode:', this.data.mode],
+      ['Backend Selection:', this.data.backendSelection],
+      ['Session Affinity:', word(this.data.sessionAffinity)],
+      ['Graceful Termination:', word(this.data.gracefulTermination)],
+      ['NAT46/64 Support:', word(this.data.nat46x64)],
+      ['XDP Acceleration:', this.data.xdpAcceleration],
+      ['Services:', ''],
+      ['- ClusterIP:', word(services.clusterIP)],
+      ['- NodePort:', services.nodePort ? `Enabled (Range: ${services.nodePortRange.join('-')})` : 'Disabled'],
+      ['- LoadBalancer:', word(services.loadBalancer)],
+      ['- externalIPs:', word(services.externalIPs)],
+      ['- HostPort:', word(services.hostPort)],
+    ];
+    const table = formatTable(rows);
+    return ['KubeProxyReplacement Details:', ...table.split('\n').map((line) => `  ${line}`)].join('\n');
+  }
+}
+
+function word(enabled: boolean): string {
+  return enabled ? 'Enabled' : 'Disabled';
+}
+
+function formatDevice({ name, addresses, directRouting }: StatusData['devices'][number]): string {
+  return [name, ...addresses, ...(directRouting ? ['(Direct Routing)'] : [])].join(' ');
+}
+
+/** Looks at hooks and devices now. */
+export function readStatus(
+  socketLayer: SocketLayer | undefined,
+  devices: readonly Device[],
+  nodePortRange: readonly [number, number],
+): Status {
+  const verified = {
+    ipv4: socketLayer?.verified[4] ?? ('off' as const),
+    ipv6: socketLayer?.verified[6] ?? ('off' as const),
+  };
+  const sockets =
+    verified.ipv4 === 'verified' && verified.ipv6 !== 'failed' && socketLayer?.attached === true;
+  const external = devices.filter((d) => d.role === 'external');
+  const shown = devices.map(({ name, addresses, programs }) => ({
+    name,
+    addresses,
+    directRouting: external.length === 1 && external[0]?.name === name,
+    attached: programs.length > 0 && programs.every((p) => p.attached),
+  }));
+  const outside = shown.some((d) => d.attached);
+  return new Status({
+    enabled: sockets || outside,
+    socketLB: { enabled: sockets, tracing: false, coverage: 'Full', cgroup: socketLayer?.cgroup, verified },
+    devices: shown,
+    mode: 'SNAT',
+    backendSelection: 'Random',
+    sessionAffinity: false,
+    gracefulTermination: true,
+    nat46x64: false,
+    xdpAcceleration: 'Disabled',
+    services: {
+      clusterIP: sockets,
+      nodePort: sockets || outside,
+      nodePortRange,
+      loadBalancer: sockets || outside,
+      externalIPs: outside,
+      hostPort: sockets || outside,
+    },
+  });
+}

@@ -1,0 +1,112 @@
+import { layouts } from './abi';
+import { type Family, families } from './address';
+import { keySize, type Placement, serviceFlags, writeBackend, writeKey, writeService } from './encode';
+import { selectBackends } from './selection';
+import type { FrontendDefinition, ServiceDefinition } from './service-definition';
+import type { MapOperation } from '../types/native';
+
+/** Where a service's backends are, and how long their range is. */
+export interface PlacedRange extends Placement {
+  /** Entries of the range, which begins at `first`. */
+  readonly size: number;
+}
+
+/** A service as it is in the tables. */
+export interface ServiceRecord {
+  readonly definition: ServiceDefinition;
+  /** By the position of the frontend in the definition. */
+  readonly ids: readonly number[];
+  readonly placements: Readonly<Partial<Record<Family, PlacedRange>>>;
+}
+
+/** Bytes of an element of the backend array: an array map rounds its values up to eight. */
+const backendSize = Math.ceil(layouts.lb_backend.size / 8) * 8;
+const serviceSize = layouts.lb_service.size;
+
+function encodeKeys(frontends: readonly FrontendDefinition[], family: Family): Uint8Array {
+  const size = keySize[family];
+  const keys = new Uint8Array(frontends.length * size);
+  const view = new DataView(keys.buffer);
+  frontends.forEach((f, i) => writeKey(view, keys, i * size, f));
+  return keys;
+}
+
+/** Removes the frontends that `removed` has and `kept` has not. */
+export function deletions(removed: readonly ServiceRecord[], kept: readonly ServiceRecord[]): MapOperation[] {
+  const staying = new Set<string>();
+  for (const { definition } of kept) for (const f of definition.frontends) staying.add(f.key);
+  const gone: Record<Family, FrontendDefinition[]> = { 4: [], 6: [] };
+  for (const { definition } of removed) {
+    for (const f of definition.frontends) if (!staying.has(f.key)) gone[f.family].push(f);
+  }
+  return families.flatMap((family): MapOperation[] =>
+    gone[family].length === 0
+      ? []
+      : [{ map: `services${family}`, kind: 'delete', keys: encodeKeys(gone[family], family) }],
+  );
+}
+
+/** Writes every frontend of the records: one value each, which the kernel replaces as a whole. */
+export function updates(records: readonly ServiceRecord[], nodeAddresses: ReadonlySet<string>): MapOperation[] {
+  return families.flatMap((family): MapOperation[] => {
+    let count = 0;
+    for (const { definition } of records) for (const f of definition.frontends) if (f.family === family) count++;
+    if (count === 0) return [];
+    const keys = new Uint8Array(count * keySize[family]);
+    const values = new Uint8Array(count * serviceSize);
+    const keyView = new DataView(keys.buffer);
+    const view = new DataView(values.buffer);
+    let n = 0;
+    for (const { definition, ids, placements } of records) {
+      const placed = placements[family];
+      if (!placed) continue;
+      definition.frontends.forEach((f, i) => {
+        if (f.family !== family) return;
+        const flags = serviceFlags(f, definition, placed.usable, nodeAddresses);
+        writeKey(keyView, keys, n * keySize[family], f);
+        writeService(view, n * serviceSize, f, placed, flags, ids[i] as number);
+        n++;
+      });
+    }
+    return [{ map: `services${family}`, kind: 'update', keys, values }];
+  });
+}
+
+/** Writes the ranges. Those of a large change usually follow each other and go in one store. */
+export function backendStores(records: readonly ServiceRecord[]): MapOperation[] {
+  const ranges: { definition: ServiceDefinition; family: Family; placed: PlacedRange }[] = [];
+  for (const { definition, placements } of records) {
+    for (const family of families) {
+      const placed = placements[family];
+      if (placed && placed.size > 0) ranges.push({ definition, family, placed });
+    }
+  }
+  ranges.sort((a, b) => a.placed.first - b.placed.first);
+  const operations: MapOperation[] = [];
+  for (let stretch = takeStretch(ranges, 0); stretch; stretch = takeStretch(ranges, stretch.next)) {
+    const bytes = new Uint8Array(stretch.count * backendSize);
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    for (let i = stretch.from; i < stretch.next; i++) {
+      const { definition, family, placed } = ranges[i] as (typeof ranges)[number];
+      for (const backend of selectBackends(definition, family).backends) {
+        writeBackend(view, bytes, at, backend, placed.set);
+        at += backendSize;
+      }
+    }
+    operations.push({ map: 'backends', kind: 'store', offset: stretch.start * backendSize, bytes });
+  }
+  return operations;
+}
+
+/** The ranges from index `from` on that lie end to end. */
+function takeStretch(ranges: readonly { placed: PlacedRange }[], from: number) {
+  const begin = ranges[from]?.placed.first;
+  if (begin === undefined) return undefined;
+  let count = 0;
+  let next = from;
+  for (let range = ranges[next]; range?.placed.first === begin + count; range = ranges[++next]) {
+    count += range.placed.size;
+  }
+  return { from, next, start: begin, count };
+}

@@ -1,0 +1,202 @@
+import { type Family, families } from './address';
+import { LoadBalancerError, MapFullError } from './errors';
+import { selectBackends } from './selection';
+import { type FrontendDefinition, type ServiceDefinition, sameService } from './service-definition';
+import type { ServiceTable } from './service-table';
+import { backendStores, deletions, type PlacedRange, type ServiceRecord, updates } from './table-image';
+import type { MapOperation } from '../types/native';
+
+interface Change {
+  readonly old: ServiceRecord | undefined;
+  new: ServiceRecord | undefined;
+}
+
+/** There would be room if the ranges that are retired could be used: wait for a grace period and try again. */
+export class RangesPending extends Error {}
+
+/**
+ * A change of services that is being put together. A call that throws leaves it as it was. The table changes with
+ * {@link accept}; {@link abandon} gives back what was reserved.
+ */
+export class Transaction {
+  readonly #table: ServiceTable;
+  readonly #changes = new Map<string, Change>();
+  /** Owners of frontends that differ from the table's; undefined: nobody. */
+  readonly #owners = new Map<string, string | undefined>();
+  /** Frontends more, or less, than the table has. */
+  readonly #entries: Record<Family, number> = { 4: 0, 6: 0 };
+
+  constructor(table: ServiceTable) {
+    this.#table = table;
+  }
+
+  get isEmpty(): boolean {
+    return this.#changes.size === 0;
+  }
+
+  /** The service as it will be, or is. */
+  record(name: string): ServiceRecord | undefined {
+    const change = this.#changes.get(name);
+    return change ? change.new : this.#table.records.get(name);
+  }
+
+  /**
+   * Returns false when the service already is what it is to be; `force` writes it all the same. Throws
+   * `ERR_BPF_DUPLICATE_FRONTEND`, {@link MapFullError} and {@link RangesPending}.
+   */
+  put(definition: ServiceDefinition, force = false): boolean {
+    const current = this.record(definition.name);
+    if (current && !force && sameService(current.definition, definition)) return false;
+    for (const { key } of definition.frontends) this.#checkOwner(key, definition.name);
+    this.#checkEntries(definition, current);
+    const placements = this.#place(definition);
+    const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId());
+    this.#replace(definition.name, current, { definition, ids, placements });
+    return true;
+  }
+
+  /** Returns false when there is no such service. */
+  remove(name: string): boolean {
+    const current = this.record(name);
+    if (!current) return false;
+    this.#replace(name, current, undefined);
+    return true;
+  }
+
+  /** Lets other services take the frontends of a service that is going to be put again. */
+  disown(name: string): void {
+    for (const { key } of this.record(name)?.definition.frontends ?? []) this.#owners.set(key, undefined);
+  }
+
+  /** What to run, in order. Each service goes over by the replacement of one value. */
+  operations(): MapOperation[] {
+    const [removed, added] = [this.#records('old'), this.#records('new')];
+    const { before, after } = this.#table.hints.change(removed, added);
+    return [...backendStores(added), ...this.#swap(removed, added, before, after)];
+  }
+
+  /** Takes {@link operations} back, whatever part of them was carried out: the old ranges are still intact. */
+  undo(): MapOperation[] {
+    const [removed, added] = [this.#records('new'), this.#records('old')];
+    const { before, after } = this.#table.hints.change(removed, added);
+    return this.#swap(removed, added, before, after);
+  }
+
+  /** The kernel has the change: makes it the table's state. */
+  accept(): void {
+    const { owners, records } = this.#table;
+    for (const [name, { old }] of this.#changes) {
+      if (!old) continue;
+      for (const { key } of old.definition.frontends) owners.delete(key);
+      this.#retire(old);
+      records.delete(name);
+    }
+    for (const [name, { new: record }] of this.#changes) {
+      if (!record) continue;
+      for (const { key } of record.definition.frontends) owners.set(key, name);
+      records.set(name, record);
+    }
+    for (const family of families) this.#table.entries[family] += this.#entries[family];
+  }
+
+  /** Nothing of it is to be; the transaction is empty again. If operations ran, programs may have seen its ranges. */
+  abandon(): void {
+    for (const record of this.#records('new')) this.#retire(record);
+    this.#changes.clear();
+    this.#owners.clear();
+    for (const family of families) this.#entries[family] = 0;
+  }
+
+  #swap(
+    removed: readonly ServiceRecord[],
+    added: readonly ServiceRecord[],
+    before: readonly MapOperation[],
+    after: readonly MapOperation[],
+  ): MapOperation[] {
+    return [...before, ...deletions(removed, added), ...updates(added, this.#table.nodeAddresses), ...after];
+  }
+
+  #records(which: 'old' | 'new'): ServiceRecord[] {
+    const records: ServiceRecord[] = [];
+    for (const change of this.#changes.values()) {
+      const record = change[which];
+      if (record) records.push(record);
+    }
+    return records;
+  }
+
+  #checkOwner(key: string, name: string): void {
+    const owner = this.#owners.has(key) ? this.#owners.get(key) : this.#table.owners.get(key);
+    if (owner === undefined || owner === name) return;
+    throw new LoadBalancerError(
+      'ERR_BPF_DUPLICATE_FRONTEND',
+      `Service ${name}: the frontend ${key} belongs to service ${owner}; delete or change that one first.`,
+    );
+  }
+
+  #checkEntries(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
+    const have = this.#table.capacity.frontends;
+    for (const family of families) {
+      const count = (d: ServiceDefinition | undefined) =>
+        d ? d.frontends.reduce((n, f) => n + (f.family === family ? 1 : 0), 0) : 0;
+      const more = count(definition) - count(current?.definition);
+      const need = this.#table.entries[family] + this.#entries[family] + more;
+      if (more > 0 && need > have) throw new MapFullError(`services${family}`, need, have, 'capacity.frontends');
+    }
+  }
+
+  #place(definition: ServiceDefinition): Partial<Record<Family, PlacedRange>> {
+    const placements: Partial<Record<Family, PlacedRange>> = {};
+    for (const family of families) {
+      if (!definition.frontends.some((f) => f.family === family)) continue;
+      const { backends, count, localOffset, localCount, usable } = selectBackends(definition, family);
+      const first = this.#table.ranges.allocate(backends.length);
+      if (first === undefined) {
+        this.#release(placements);
+        throw this.#noRoom(definition);
+      }
+      const [set, size, localFirst] = [this.#table.nextSet(), backends.length, first + localOffset];
+      placements[family] = { set, first, size, count, localFirst, localCount, usable };
+    }
+    return placements;
+  }
+
+  #noRoom(definition: ServiceDefinition): Error {
+    if (this.#table.retiredEntries > 0) return new RangesPending();
+    const { ranges, capacity } = this.#table;
+    const need = Math.max(ranges.used + definition.backends.length, capacity.backends + 1);
+    return new MapFullError('backends', need, capacity.backends, 'capacity.backends');
+  }
+
+  /** For ranges that no program can have seen. */
+  #release(placements: ServiceRecord['placements']): void {
+    for (const { first, size } of Object.values(placements)) this.#table.ranges.release(first, size);
+  }
+
+  #retire(record: ServiceRecord): void {
+    for (const { first, size } of Object.values(record.placements)) {
+      this.#table.retire({ start: first, count: size });
+    }
+  }
+
+  #replace(name: string, current: ServiceRecord | undefined, record: ServiceRecord | undefined): void {
+    const change = this.#changes.get(name);
+    if (change?.new) this.#release(change.new.placements);
+    for (const { key, family } of current?.definition.frontends ?? []) {
+      if (this.#owners.get(key) === undefined || this.#owners.get(key) === name) this.#owners.set(key, undefined);
+      this.#entries[family]--;
+    }
+    for (const { key, family } of record?.definition.frontends ?? []) {
+      this.#owners.set(key, name);
+      this.#entries[family]++;
+    }
+    if (!change) this.#changes.set(name, { old: this.#table.records.get(name), new: record });
+    else if (!change.old && !record) this.#changes.delete(name);
+    else change.new = record;
+  }
+}
+
+function idOf(frontend: FrontendDefinition, current: ServiceRecord | undefined): number | undefined {
+  if (!current) return undefined;
+  return current.ids[current.definition.frontends.findIndex((f) => f.key === frontend.key)];
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exports of the addon: see types/native.d.ts.
+#include <napi.h>
+
+#include <memory>
+
+#include "abi_layout.h"
+#include "addon_data.h"
+#include "arguments.h"
+#include "async.h"
+#include "datapath.h"
+#include "host.h"
+#include "javascript.h"
+#include "link.h"
+#include "loader.h"
+
+namespace lb {
+namespace {
+
+LoadOptions LoadOptionsArgument(const Napi::Value& value) {
+  const Napi::Object given = ObjectArgument(value, "options");
+  LoadOptions options;
+  for (const auto& [name, entries] : EntriesArgument(given.Get("maxEntries"), "maxEntries")) {
+    options.max_entries[name] =
+        static_cast<uint32_t>(IntegerArgument(entries, "maxEntries." + name));
+  }
+  for (const auto& [name, path] : EntriesArgument(given.Get("reuseMaps"), "reuseMaps")) {
+    options.reuse_maps[name] = StringArgument(path, "reuseMaps." + name);
+  }
+  const Napi::Array skip = ArrayArgument(given.Get("skipPrograms"), "skipPrograms");
+  for (uint32_t i = 0; i < skip.Length(); ++i) {
+    options.skip_programs.push_back(
+        StringArgument(skip.Get(i), "skipPrograms[" + std::to_string(i) + "]"));
+  }
+  return options;
+}
+
+Napi::Value Load(const Napi::CallbackInfo& info) {
+  return PromiseWorker<std::shared_ptr<const LoadedObject>>::Start(
+      info.Env(), "bpf-lb load", Napi::Object::New(info.Env()),
+      [options = LoadOptionsArgument(info[0])] { return LoadedObject::Load(options); },
+      [](Napi::Env env, std::shared_ptr<const LoadedObject> object) {
+        return Datapath::Create(env, std::move(object));
+      });
+}
+
+Napi::Object Abi(Napi::Env env) {
+  Napi::Object abi = Napi::Object::New(env);
+  for (const StructLayout& layout : AbiLayout()) {
+    Napi::Object fields = Napi::Object::New(env);
+    for (const FieldLayout& field : layout.fields) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("offset", Napi::Number::New(env, static_cast<double>(field.offset)));
+      object.Set("size", Napi::Number::New(env, static_cast<double>(field.size)));
+      fields.Set(field.name, object);
+    }
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("size", Napi::Number::New(env, static_cast<double>(layout.size)));
+    object.Set("fields", fields);
+    abi.Set(layout.name, object);
+  }
+  return abi;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto data = std::make_unique<AddonData>();
+  data->datapath = Napi::Persistent(Datapath::Define(env));
+  data->link = Napi::Persistent(Link::Define(env));
+  env.SetInstanceData(data.release());
+  exports.Set("load", Napi::Function::New<Callable<Load>>(env, "load"));
+  exports.Set("netns", Napi::Function::New<Callable<GetNetworkNamespace>>(env, "netns"));
+  exports.Set("network", Napi::Function::New<Callable<GetNetwork>>(env, "network"));
+  exports.Set("canary", Napi::Function::New<Callable<RunCanary>>(env, "canary"));
+  exports.Set("mountBpffs", Napi::Function::New<Callable<MountBpffsAt>>(env, "mountBpffs"));
+  exports.Set("filesystemType",
+              Napi::Function::New<Callable<GetFilesystemType>>(env, "filesystemType"));
+  exports.Set("abi", Abi(env));
+  return exports;
+}
+
+NODE_API_MODULE(bpf_lb, Init)
+
+}  // namespace
+}  // namespace lb

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "addon_data.h"
+#include "arguments.h"
+#include "async.h"
+#include "errors.h"
+#include "javascript.h"
+#include "operations.h"
+#include "test_run.h"
+
+namespace lb {
+namespace {
+
+// Uint32 argument, or a default where it is undefined.
+uint32_t Optional(const Napi::Object& options, const char* name, uint32_t otherwise,
+                  uint32_t maximum) {
+  const Napi::Value value = options.Get(name);
+  return value.IsUndefined() ? otherwise
+                             : static_cast<uint32_t>(IntegerArgument(value, name, maximum));
+}
+
+uint32_t IfindexArgument(const Napi::Value& value) {
+  return static_cast<uint32_t>(IntegerArgument(value, "ifindex", INT32_MAX));
+}
+
+}  // namespace
+
+Napi::Function Datapath::Define(Napi::Env env) {
+  return DefineClass(
+      env, "Datapath",
+      {Method<&Datapath::Commit>("commit"), Method<&Datapath::Lookup>("lookup"),
+       Method<&Datapath::Dump>("dump"), Method<&Datapath::Read>("read"),
+       Method<&Datapath::GetMapInfo>("mapInfo"), Method<&Datapath::GetProgramInfo>("programInfo"),
+       Method<&Datapath::AttachCgroup>("attachCgroup"), Method<&Datapath::AttachTcx>("attachTcx"),
+       Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::PinMap>("pinMap"),
+       Method<&Datapath::RunTest>("testRun"), Method<&Datapath::Close>("close")});
+}
+
+Napi::Object Datapath::Create(Napi::Env env, std::shared_ptr<const LoadedObject> object) {
+  return env.GetInstanceData<AddonData>()->datapath.New({ToExternal(env, object)});
+}
+
+Datapath::Datapath(const Napi::CallbackInfo& info)
+    : Wrapped(info), object_(FromExternal<std::shared_ptr<const LoadedObject>>(info)) {}
+
+std::shared_ptr<const LoadedObject> Datapath::Open() const {
+  if (!object_) throw ClosedError("datapath");
+  return object_;
+}
+
+Napi::Value Datapath::Commit(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Napi::Array keep = Napi::Array::New(info.Env());
+  return PromiseWorker<std::monostate>::Start(
+      info.Env(), "bpf-lb commit", keep,
+      [object, operations = OperationsArgument(info[0], *object, keep)] {
+        RunOperations(operations);
+        return std::monostate();
+      },
+      [](Napi::Env env, std::monostate) { return env.Undefined(); });
+}
+
+Napi::Value Datapath::Lookup(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Map& map = object->map(StringArgument(info[0], "map"));
+  const Bytes key = BytesArgument(info[1], "key");
+  if (key.size != map.key_size()) {
+    throw RangeError("key must have " + std::to_string(map.key_size()) + " bytes");
+  }
+  const auto value = map.Lookup(key.data);
+  if (!value) return info.Env().Undefined();
+  return ToUint8Array(info.Env(), value->data(), value->size());
+}
+
+Napi::Value Datapath::Dump(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Map& map = object->map(StringArgument(info[0], "map"));
+  return PromiseWorker<MapElements>::Start(
+      info.Env(), "bpf-lb dump", info.This().As<Napi::Object>(),
+      [object, &map] { return map.Dump(); },
+      [](Napi::Env env, const MapElements& elements) {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("keys", ToUint8Array(env, elements.keys.data(), elements.keys.size()));
+        result.Set("values", ToUint8Array(env, elements.values.data(), elements.values.size()));
+        result.Set("count", Napi::Number::New(env, static_cast<double>(elements.count)));
+        return result;
+      });
+}
+
+Napi::Value Datapath::Read(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Map& map = object->map(StringArgument(info[0], "map"));
+  const uint64_t offset = IntegerArgument(info[1], "offset", UINT64_MAX);
+  const uint64_t length = IntegerArgument(info[2], "length", UINT64_MAX);
+  map.RequireInside(offset, length);
+  return ToUint8Array(info.Env(), map.At(offset), length);
+}
+
+Napi::Value Datapath::GetMapInfo(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const MapInfo& map = object->map(StringArgument(info[0], "map")).info();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("id", map.id);
+  result.Set("type", map.type);
+  result.Set("keySize", map.key_size);
+  result.Set("valueSize", map.value_size);
+  result.Set("maxEntries", map.max_entries);
+  return result;
+}
+
+Napi::Value Datapath::GetProgramInfo(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const ProgramInfo program = InfoOf(object->program(StringArgument(info[0], "program")).fd);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("id", program.id);
+  result.Set("runTime", Napi::BigInt::New(info.Env(), program.run_time));
+  result.Set("runCount", Napi::BigInt::New(info.Env(), program.run_count));
+  return result;
+}
+
+Napi::Value Datapath::AttachCgroup(const Napi::CallbackInfo& info) {
+  const std::string path = StringArgument(info[1], "path");
+  return StartAttach(
+      info, [path](const Program& program) { return LinkAttachment::ToCgroup(program, path); });
+}
+
+Napi::Value Datapath::AttachTcx(const Napi::CallbackInfo& info) {
+  const uint32_t ifindex = IfindexArgument(info[1]);
+  return StartAttach(info, [ifindex](const Program& program) {
+    return LinkAttachment::ToDevice(program, ifindex);
+  });
+}
+
+Napi::Value Datapath::AttachClsact(const Napi::CallbackInfo& info) {
+  using Direction = ClsactAttachment::Direction;
+  const uint32_t ifindex = IfindexArgument(info[1]);
+  const std::string name = StringArgument(info[2], "direction");
+  if (name != "ingress" && name != "egress") {
+    throw ArgumentError("direction must be 'ingress' or 'egress'");
+  }
+  const Direction direction = name == "ingress" ? Direction::kIngress : Direction::kEgress;
+  return StartAttach(info, [ifindex, direction](const Program& program) {
+    return ClsactAttachment::ToDevice(program, ifindex, direction);
+  });
+}
+
+Napi::Value Datapath::StartAttach(const Napi::CallbackInfo& info, Attach attach) {
+  const auto object = Open();
+  const Program& program = object->program(StringArgument(info[0], "program"));
+  return PromiseWorker<std::unique_ptr<Attachment>>::Start(
+      info.Env(), "bpf-lb attach", info.This().As<Napi::Object>(),
+      [object, &program, attach = std::move(attach)] { return attach(program); },
+      [this](Napi::Env env, std::unique_ptr<Attachment> made) -> Napi::Value {
+        if (!object_) throw ClosedError("datapath");  // meanwhile: what was made is detached again
+        const auto attachment = std::make_shared<std::unique_ptr<Attachment>>(std::move(made));
+        Adopt(attachment);
+        return Link::Create(env, attachment);
+      });
+}
+
+void Datapath::Adopt(const SharedAttachment& attachment) {
+  attachments_.erase(std::remove_if(attachments_.begin(), attachments_.end(),
+                                    [](const auto& other) { return other.expired(); }),
+                     attachments_.end());
+  attachments_.push_back(attachment);
+}
+
+Napi::Value Datapath::PinMap(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  object->map(StringArgument(info[0], "map")).Pin(StringArgument(info[1], "path"));
+  return info.Env().Undefined();
+}
+
+Napi::Value Datapath::RunTest(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Program& program = object->program(StringArgument(info[0], "program"));
+  const Napi::Object options = ObjectArgument(info[1], "options");
+  TestPacket packet{};
+  packet.ifindex = Optional(options, "ifindex", 0, INT32_MAX);
+  packet.mark = Optional(options, "mark", 0, UINT32_MAX);
+  packet.repeat = Optional(options, "repeat", 1, INT32_MAX);
+  const Bytes data = BytesArgument(options.Get("data"), "data");
+  packet.data = data.data;
+  packet.size = data.size;
+  const TestResult result = TestRun(program, packet);
+  Napi::Object value = Napi::Object::New(info.Env());
+  value.Set("retval", result.retval);
+  value.Set("data", ToUint8Array(info.Env(), result.data.data(), result.data.size()));
+  value.Set("mark", result.mark);
+  value.Set("duration", result.duration);
+  return value;
+}
+
+Napi::Value Datapath::Close(const Napi::CallbackInfo& info) {
+  for (const auto& weak : attachments_) {
+    if (const SharedAttachment attachment = weak.lock()) attachment->reset();
+  }
+  attachments_.clear();
+  object_.reset();
+  return info.Env().Undefined();
+}
+
+}  // namespace lb

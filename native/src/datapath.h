@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "link.h"
+#include "loader.h"
+#include "wrapped.h"
+
+namespace lb {
+
+// The Datapath of types/native.d.ts: a loaded object and the links made through it. Work on other
+// threads holds the loaded object, never this: close() may come while it runs.
+class Datapath : public Wrapped<Datapath> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  static Napi::Object Create(Napi::Env env, std::shared_ptr<const LoadedObject> object);
+
+  explicit Datapath(const Napi::CallbackInfo& info);
+
+ private:
+  using Attach = std::function<std::unique_ptr<Attachment>(const Program&)>;
+
+  Napi::Value Commit(const Napi::CallbackInfo& info);
+  Napi::Value Lookup(const Napi::CallbackInfo& info);
+  Napi::Value Dump(const Napi::CallbackInfo& info);
+  Napi::Value Read(const Napi::CallbackInfo& info);
+  Napi::Value GetMapInfo(const Napi::CallbackInfo& info);
+  Napi::Value GetProgramInfo(const Napi::CallbackInfo& info);
+  Napi::Value AttachCgroup(const Napi::CallbackInfo& info);
+  Napi::Value AttachTcx(const Napi::CallbackInfo& info);
+  Napi::Value AttachClsact(const Napi::CallbackInfo& info);
+  Napi::Value PinMap(const Napi::CallbackInfo& info);
+  Napi::Value RunTest(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<const LoadedObject> Open() const;  // throws ClosedError
+  Napi::Value StartAttach(const Napi::CallbackInfo& info, Attach attach);
+  void Adopt(const SharedAttachment& attachment);
+
+  std::shared_ptr<const LoadedObject> object_;
+  std::vector<std::weak_ptr<std::unique_ptr<Attachment>>> attachments_;
+};
+
+}  // namespace lb

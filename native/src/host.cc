@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host.h"
+
+#include "arguments.h"
+#include "async.h"
+#include "canary.h"
+#include "errors.h"
+#include "javascript.h"
+#include "rtnetlink.h"
+#include "system.h"
+
+namespace lb {
+namespace {
+
+Napi::Object ToObject(Napi::Env env, const NetworkLink& link) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("ifindex", link.ifindex);
+  object.Set("name", link.name);
+  object.Set("flags", link.flags);
+  object.Set("kind", link.kind);
+  object.Set("master", link.master);
+  object.Set("mtu", link.mtu);
+  object.Set("type", link.type);
+  return object;
+}
+
+Napi::Object ToObject(Napi::Env env, const NetworkAddress& address) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("ifindex", address.ifindex);
+  object.Set("address", ToUint8Array(env, address.address.data(), address.address.size()));
+  object.Set("prefixLength", address.prefix_length);
+  object.Set("scope", address.scope);
+  object.Set("flags", address.flags);
+  return object;
+}
+
+Napi::Object ToObject(Napi::Env env, const NetworkRoute& route) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("family", route.family);
+  object.Set("ifindex", route.ifindex);
+  object.Set("destination", ToUint8Array(env, route.destination.data(), route.destination.size()));
+  object.Set("prefixLength", route.prefix_length);
+  object.Set("metric", route.metric);
+  object.Set("gateway", route.gateway);
+  object.Set("table", route.table);
+  return object;
+}
+
+template <typename Item>
+Napi::Array ToArray(Napi::Env env, const std::vector<Item>& items) {
+  Napi::Array array = Napi::Array::New(env, items.size());
+  for (uint32_t i = 0; i < items.size(); ++i) {
+    const Napi::HandleScope scope(env);
+    array.Set(i, ToObject(env, items[i]));
+  }
+  return array;
+}
+
+}  // namespace
+
+Napi::Value GetNetworkNamespace(const Napi::CallbackInfo& info) {
+  const NetworkNamespace netns = CurrentNetworkNamespace();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("cookie", Napi::BigInt::New(info.Env(), netns.cookie));
+  result.Set("inode", Napi::Number::New(info.Env(), static_cast<double>(netns.inode)));
+  return result;
+}
+
+Napi::Value GetNetwork(const Napi::CallbackInfo& info) {
+  return PromiseWorker<Network>::Start(info.Env(), "bpf-lb network", Napi::Object::New(info.Env()),
+                                       ReadNetwork, [](Napi::Env env, const Network& network) {
+                                         Napi::Object result = Napi::Object::New(env);
+                                         result.Set("links", ToArray(env, network.links));
+                                         result.Set("addresses", ToArray(env, network.addresses));
+                                         result.Set("routes", ToArray(env, network.routes));
+                                         return result;
+                                       });
+}
+
+Napi::Value RunCanary(const Napi::CallbackInfo& info) {
+  const std::string cgroup = StringArgument(info[0], "cgroup");
+  const std::string address = StringArgument(info[1], "address");
+  const auto port = static_cast<uint16_t>(IntegerArgument(info[2], "port", UINT16_MAX));
+  if (!IsAddress(address)) throw ArgumentError("address must be an IPv4 or IPv6 address");
+  return PromiseWorker<CanaryResult>::Start(
+      info.Env(), "bpf-lb canary", Napi::Object::New(info.Env()),
+      [cgroup, address, port] { return ConnectInCgroup(cgroup, address, port); },
+      [](Napi::Env env, const CanaryResult& canary) {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("connectErrno", canary.connect_errno);
+        result.Set("local", canary.local);
+        result.Set("peer", canary.peer);
+        return result;
+      });
+}
+
+Napi::Value MountBpffsAt(const Napi::CallbackInfo& info) {
+  MountBpffs(StringArgument(info[0], "path"));
+  return info.Env().Undefined();
+}
+
+Napi::Value GetFilesystemType(const Napi::CallbackInfo& info) {
+  const uint64_t type = FilesystemType(StringArgument(info[0], "path"));
+  return Napi::Number::New(info.Env(), static_cast<double>(type));
+}
+
+}  // namespace lb

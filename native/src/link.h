@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "links.h"
+#include "wrapped.h"
+
+namespace lb {
+
+// An attachment that its datapath may take back: null then.
+using SharedAttachment = std::shared_ptr<std::unique_ptr<Attachment>>;
+
+// The Link of types/native.d.ts.
+class Link : public Wrapped<Link> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  static Napi::Object Create(Napi::Env env, SharedAttachment attachment);
+
+  explicit Link(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value Id(const Napi::CallbackInfo& info);
+  Napi::Value Pin(const Napi::CallbackInfo& info);
+  Napi::Value Attached(const Napi::CallbackInfo& info);
+  Napi::Value Detach(const Napi::CallbackInfo& info);
+
+  Attachment& Open() const;  // throws ClosedError
+
+  SharedAttachment attachment_;
+  uint32_t id_ = 0;
+};
+
+}  // namespace lb

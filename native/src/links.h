@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "file_descriptor.h"
+
+struct bpf_tc_hook;
+
+namespace lb {
+
+struct Program;
+
+// A program at a hook. The destructor detaches it, unless it was pinned.
+class Attachment {
+ public:
+  virtual ~Attachment() = default;
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
+
+  virtual uint32_t id() const = 0;
+  // Lets the attachment outlive this process.
+  virtual void Pin(const std::string& path) = 0;
+  // Whether the kernel still has this very program at the hook.
+  virtual bool Attached() const = 0;
+  // Removes the program from the hook and the pins that were made here. Idempotent.
+  virtual void Detach() = 0;
+
+ protected:
+  Attachment() = default;
+};
+
+// A bpf_link: to a cgroup or, with tcx, to a device. The kernel detaches it with its last
+// reference.
+class LinkAttachment : public Attachment {
+ public:
+  static std::unique_ptr<Attachment> ToCgroup(const Program& program, const std::string& path);
+  static std::unique_ptr<Attachment> ToDevice(const Program& program, uint32_t ifindex);
+
+  uint32_t id() const override { return id_; }
+  void Pin(const std::string& path) override;
+  bool Attached() const override;
+  void Detach() override;
+
+ private:
+  LinkAttachment(FileDescriptor link);
+
+  FileDescriptor link_;
+  uint32_t id_ = 0;
+  uint32_t program_id_ = 0;
+  std::vector<std::string> pins_;
+};
+
+// A filter of the clsact qdisc, for kernels without tcx. No file descriptor keeps it, so that
+// it is removed by hand.
+class ClsactAttachment : public Attachment {
+ public:
+  enum class Direction { kIngress, kEgress };
+
+  // Makes the qdisc where there is none, and never removes it: others may use it by then.
+  static std::unique_ptr<Attachment> ToDevice(const Program& program, uint32_t ifindex,
+                                              Direction direction);
+  ~ClsactAttachment() override;
+
+  uint32_t id() const override { return 0; }
+  // Pins the program; the filter stays when this object goes.
+  void Pin(const std::string& path) override;
+  bool Attached() const override;
+  void Detach() override;
+
+ private:
+  ClsactAttachment(FileDescriptor program, uint32_t ifindex, Direction direction);
+  bpf_tc_hook Hook() const;
+
+  FileDescriptor program_;
+  const int ifindex_;
+  const Direction direction_;
+  uint32_t program_id_ = 0;
+  uint32_t handle_ = 0;
+  uint32_t priority_ = 0;
+  std::vector<std::string> pins_;
+};
+
+}  // namespace lb

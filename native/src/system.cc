@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "system.h"
+
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+
+#include "errors.h"
+#include "file_descriptor.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+namespace lb {
+
+NetworkNamespace CurrentNetworkNamespace() {
+  constexpr const char* kPath = "/proc/thread-self/ns/net";
+  const FileDescriptor fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) throw SystemError(errno, "socket");
+  uint64_t cookie = 0;
+  socklen_t length = sizeof(cookie);
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0) {
+    throw SystemError(errno, "getsockopt", "SO_NETNS_COOKIE");
+  }
+  struct stat status{};
+  if (stat(kPath, &status) != 0) throw SystemError(errno, "stat", kPath);
+  return {cookie, status.st_ino};
+}
+
+void MountBpffs(const std::string& path) {
+  if (mount("bpffs", path.c_str(), "bpf", 0, nullptr) != 0) throw SystemError(errno, "mount", path);
+  if (mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0) {
+    const int error = errno;
+    umount(path.c_str());
+    throw SystemError(error, "mount", path);
+  }
+}
+
+uint64_t FilesystemType(const std::string& path) {
+  struct statfs status{};
+  if (statfs(path.c_str(), &status) != 0) throw SystemError(errno, "statfs", path);
+  // A signed word on some machines: numbers above 2^31 must not turn negative.
+  return static_cast<uint32_t>(status.f_type);
+}
+
+}  // namespace lb

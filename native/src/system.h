@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lb {
+
+struct NetworkNamespace {
+  uint64_t cookie;  // SO_NETNS_COOKIE
+  uint64_t inode;   // of /proc/thread-self/ns/net
+};
+
+// Of the calling thread.
+NetworkNamespace CurrentNetworkNamespace();
+
+// Mounts a bpf file system of its own on a directory; the mount does not propagate.
+void MountBpffs(const std::string& path);
+
+// The magic number of the file system that holds `path`.
+uint64_t FilesystemType(const std::string& path);
+
+}  // namespace lb

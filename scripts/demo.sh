@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# From a fresh clone to a running demo: sets up what is missing, then runs examples/demo/demo.ts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash scripts/setup.sh
+exec node_modules/.bin/tsx examples/demo/demo.ts "$@"

@@ -1,0 +1,144 @@
+/**
+ * What the addon (`build/Release/bpf_lb.node`) exports. It is mechanism only: it carries bytes and file
+ * descriptors, and decides nothing. Everything here is private to lib/.
+ *
+ * Failures of system calls are plain `Error`s with `errno` (negative, as Node's), `code` (`'EPERM'`),
+ * `syscall` (`'bpf_link_create'`), `target` (what it was done to: a map, program, path or device) and, for
+ * verifier failures, `log` (the last 64 KiB). Wrong argument types or sizes are `TypeError`/`RangeError`;
+ * no argument can make the addon crash or touch memory outside of its buffers. Methods that return a promise
+ * work on libuv's thread pool; their `Uint8Array` arguments must not be changed before the promise settles.
+ * After `close()` every method throws an `Error` with code `'ERR_BPF_CLOSED'`.
+ */
+
+export interface Native {
+  /** Loads the programs into the kernel. Opened and verified on the thread pool. */
+  load(options: LoadOptions): Promise<Datapath>;
+  /** sizeof and offsetof of every struct of bpf/abi.h, as the C++ compiler sees them. */
+  readonly abi: Readonly<Record<string, StructLayout>>;
+  /** The network namespace of the calling thread: SO_NETNS_COOKIE and the inode of /proc/thread-self/ns/net. */
+  netns(): { cookie: bigint; inode: bigint };
+  /** Links, addresses and routes of this network namespace: three rtnetlink dumps, parsed by libmnl. */
+  network(): Promise<Network>;
+  /**
+   * Connects a datagram socket to `address` from a child process inside the cgroup `cgroup` (made below it and
+   * removed), and says what the socket then believes. Nothing is sent. Rejects when the child cannot be made.
+   */
+  canary(cgroup: string, address: string, port: number): Promise<CanaryResult>;
+  /** Resolves after an RCU grace period (membarrier(2), MEMBARRIER_CMD_GLOBAL): no program still sees what was replaced before. */
+  gracePeriod(): Promise<void>;
+  /** mount(2) of a bpf file system on `path`, with private propagation. */
+  mountBpffs(path: string): void;
+  /** statfs(2): the file system's magic number (0xcafe4a11 for bpffs, 0x63677270 for cgroup2). */
+  filesystemType(path: string): number;
+}
+
+export interface StructLayout {
+  readonly size: number;
+  readonly fields: Readonly<Record<string, { offset: number; size: number }>>;
+}
+
+export interface LoadOptions {
+  /** max_entries by map name; a map that is not named keeps what its declaration says. */
+  maxEntries: Readonly<Record<string, number>>;
+  /** Programs to leave out, by name. */
+  skipPrograms: readonly string[];
+  /** Maps to take from bpffs instead of making them: map name -> path. Must match in type and sizes. */
+  reuseMaps: Readonly<Record<string, string>>;
+}
+
+export type MapOperation =
+  /** bpf_map_update_batch: keys and values end to end; every key is replaced atomically. */
+  | { map: string; kind: 'update'; keys: Uint8Array; values: Uint8Array }
+  /** bpf_map_delete_batch; keys that are absent are not an error. */
+  | { map: string; kind: 'delete'; keys: Uint8Array }
+  /** Stores `bytes` at byte `offset` of a memory-mapped array map. */
+  | { map: string; kind: 'store'; offset: number; bytes: Uint8Array };
+
+export interface Datapath {
+  /** Runs the operations in order. On failure the error also has `operation` (index) and `done` (elements of it that were carried out). */
+  commit(operations: readonly MapOperation[]): Promise<void>;
+  /** One element, or undefined. For a per-CPU map the values of all CPUs end to end. */
+  lookup(map: string, key: Uint8Array): Uint8Array | undefined;
+  /** All elements, in batches. */
+  dump(map: string): Promise<{ keys: Uint8Array; values: Uint8Array; count: number }>;
+  /** A copy of bytes of a memory-mapped array map. */
+  read(map: string, offset: number, length: number): Uint8Array;
+  mapInfo(map: string): { id: number; type: number; keySize: number; valueSize: number; maxEntries: number };
+  programInfo(program: string): { id: number; runTime: bigint; runCount: bigint };
+
+  /** bpf_link on a cgroup v2 directory. */
+  attachCgroup(program: string, path: string): Promise<Link>;
+  /** tcx link (Linux 6.6). Rejects with EINVAL or EOPNOTSUPP where the kernel has none. */
+  attachTcx(program: string, ifindex: number): Promise<Link>;
+  /** clsact filter; made on demand, and the qdisc is left in place because others may use it. */
+  attachClsact(program: string, ifindex: number, direction: 'ingress' | 'egress'): Promise<Link>;
+
+  pinMap(map: string, path: string): void;
+  /** BPF_PROG_TEST_RUN on a packet (tc programs). `ifindex` is the device it seems to have come from. */
+  testRun(
+    program: string,
+    options: { data: Uint8Array; ifindex?: number; repeat?: number; mark?: number },
+  ): {
+    retval: number;
+    data: Uint8Array;
+    /** Average over the repeats, ns. */
+    duration: number;
+  };
+  /** Frees every kernel object that is not pinned; links are detached unless pinned. Idempotent. */
+  close(): void;
+}
+
+export interface Link {
+  /** Kernel's link id; 0 for a clsact filter. */
+  readonly id: number;
+  pin(path: string): void;
+  /** Whether the kernel still has the program at this hook. */
+  attached(): boolean;
+  /** Removes the program from the hook, also when the link is pinned. Idempotent. */
+  detach(): void;
+}
+
+export interface Network {
+  links: {
+    ifindex: number;
+    name: string;
+    /** IFF_* */
+    flags: number;
+    /** IFLA_INFO_KIND: 'veth', 'bridge', ...; '' for hardware. */
+    kind: string;
+    /** ifindex of the bridge or bond it is enslaved to, or 0. */
+    master: number;
+    mtu: number;
+    /** ARPHRD_* */
+    type: number;
+  }[];
+  addresses: {
+    ifindex: number;
+    /** 4 or 16 bytes. */
+    address: Uint8Array;
+    prefixLength: number;
+    /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
+    scope: number;
+    /** IFA_F_*: 0x01 secondary (IPv4) or temporary (IPv6), 0x40 tentative, ... */
+    flags: number;
+  }[];
+  /** Unicast routes of all tables. */
+  routes: {
+    family: 4 | 6;
+    ifindex: number;
+    destination: Uint8Array;
+    prefixLength: number;
+    metric: number;
+    gateway: boolean;
+    table: number;
+  }[];
+}
+
+export interface CanaryResult {
+  /** 0, or the positive errno of connect(). */
+  connectErrno: number;
+  /** getsockname() as text; '' when not connected. */
+  local: string;
+  /** getpeername() as text with port; '' when not connected. */
+  peer: string;
+}
