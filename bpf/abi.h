@@ -116,7 +116,7 @@ struct lb_device {
 /* ---- settings that may change at run time -------------------------------------------------- */
 
 struct lb_settings {
-  __u64 host_netns; /* cookie of the namespace whose loopback answers NodePorts */
+  __u64 host_netns;    /* cookie of the namespace whose loopback answers NodePorts */
   __u16 snat_port_min; /* host byte order, inclusive */
   __u16 snat_port_max;
   __u32 flow_opening; /* lifetimes in seconds */

@@ -140,8 +140,8 @@ static __always_inline void lb_flow_touch(struct lb_flow *flow, const union lb_t
 }
 
 /* What a TCP flag changes, in both entries. Rare, so it may cost a second lookup. */
-static __always_inline void lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *to, bool v6,
-                                        __u8 tcp_flags)
+static __always_inline void
+lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *to, bool v6, __u8 tcp_flags)
 {
   union lb_tuple peer_key;
   struct lb_flow *peer;

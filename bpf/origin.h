@@ -24,8 +24,8 @@ static __always_inline struct lb_origin_slot *lb_origin_slot(__u64 cookie)
   return bpf_map_lookup_elem(&origins, &index);
 }
 
-static __always_inline bool lb_origin_from(const struct lb_origin *origin,
-                                           const struct lb_addr *backend, __be16 port)
+static __always_inline bool
+lb_origin_from(const struct lb_origin *origin, const struct lb_addr *backend, __be16 port)
 {
   return origin->backend_port == port && lb_addr_equal(origin->backend, backend->word);
 }
@@ -52,8 +52,8 @@ static __always_inline bool lb_origin_list_put(struct bpf_sock *sk, const struct
  * Remembers `origin`. A connected socket has one peer, so a new origin replaces the old; an
  * unconnected one may await replies from several.
  */
-static __always_inline bool lb_origin_put(struct bpf_sock *sk, __u64 cookie,
-                                          const struct lb_origin *origin, bool connected)
+static __always_inline bool
+lb_origin_put(struct bpf_sock *sk, __u64 cookie, const struct lb_origin *origin, bool connected)
 {
   struct lb_origin_slot *slot = lb_origin_slot(cookie);
   const struct lb_addr *backend = (const void *)origin->backend;
@@ -78,9 +78,8 @@ static __always_inline bool lb_origin_put(struct bpf_sock *sk, __u64 cookie,
 }
 
 /* The origin of what comes from `backend`, or NULL when this socket was not translated to it. */
-static __always_inline const struct lb_origin *lb_origin_get(struct bpf_sock *sk, __u64 cookie,
-                                                             const struct lb_addr *backend,
-                                                             __be16 port)
+static __always_inline const struct lb_origin *
+lb_origin_get(struct bpf_sock *sk, __u64 cookie, const struct lb_addr *backend, __be16 port)
 {
   const struct lb_origin_slot *slot = lb_origin_slot(cookie);
   const struct lb_origin_list *list;

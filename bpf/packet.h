@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A packet as the balancer sees it: where its headers are, and its tuple. Functions take the address
- * family as a constant, so that one source becomes one program part per family.
+ * A packet as the balancer sees it: where its headers are, and its tuple. Functions take the
+ * address family as a constant, so that one source becomes one program part per family.
  */
 #ifndef BPF_LB_PACKET_H
 #define BPF_LB_PACKET_H
@@ -80,8 +80,8 @@ static __always_inline bool lb_parse(struct __sk_buff *skb, bool v6, struct lb_p
   void *data, *end;
   __u8 *l4_bytes;
 
-  if (!lb_linear(skb, l3 + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
-                          sizeof(struct udphdr)))
+  if (!lb_linear(skb,
+                 l3 + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct udphdr)))
     return false;
   data = (void *)(long)skb->data;
   end = (void *)(long)skb->data_end;
@@ -108,8 +108,8 @@ static __always_inline bool lb_parse(struct __sk_buff *skb, bool v6, struct lb_p
   }
   if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
     return false;
-  if (!lb_linear(skb, l4 + (p->protocol == IPPROTO_TCP ? sizeof(struct tcphdr)
-                                                       : sizeof(struct udphdr))))
+  if (!lb_linear(skb,
+                 l4 + (p->protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr))))
     return false;
   data = (void *)(long)skb->data;
   end = (void *)(long)skb->data_end;
@@ -152,12 +152,12 @@ static __always_inline __sum16 lb_checksum_add(__sum16 checksum, __u32 delta)
  * Gives the packet the tuple `to`. The transport checksum goes through the kernel's helpers, which
  * know whether it is complete, still to be computed by the device, or verified by it.
  */
-static __always_inline bool lb_rewrite(struct __sk_buff *skb, const struct lb_packet *p,
-                                       const union lb_tuple *to, bool v6, __u32 address_delta,
-                                       __u32 port_delta, bool forwarded)
+static __always_inline bool
+lb_rewrite(struct __sk_buff *skb, const struct lb_packet *p, const union lb_tuple *to, bool v6,
+           __u32 address_delta, __u32 port_delta, bool forwarded)
 {
-  __u32 checksum = p->l4 + (p->protocol == IPPROTO_TCP ? LB_TCP_CHECKSUM_OFFSET
-                                                       : LB_UDP_CHECKSUM_OFFSET);
+  __u32 checksum =
+      p->l4 + (p->protocol == IPPROTO_TCP ? LB_TCP_CHECKSUM_OFFSET : LB_UDP_CHECKSUM_OFFSET);
   __u64 mangled = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
   void *data, *end;
   __be16 *l4_ports;

@@ -52,9 +52,8 @@ static __always_inline __u64 lb_key6_check(const struct lb_key6 *key)
   return high ^ low ^ ((__u64)key->port << 16 | key->protocol);
 }
 
-static __always_inline const struct lb_service *lb_service_find(const struct lb_addr *address,
-                                                                __be16 port, __u8 protocol, bool v6,
-                                                                __u64 *check)
+static __always_inline const struct lb_service *
+lb_service_find(const struct lb_addr *address, __be16 port, __u8 protocol, bool v6, __u64 *check)
 {
   if (v6) {
     struct lb_key6 key = {.port = port, .protocol = protocol};
@@ -70,10 +69,9 @@ static __always_inline const struct lb_service *lb_service_find(const struct lb_
 }
 
 /* `random` picks the backend: the same number picks the same one while the set is unchanged. */
-static __always_inline enum lb_choice_result lb_service_choose(const struct lb_addr *address,
-                                                               __be16 port, __u8 protocol, bool v6,
-                                                               enum lb_side side, __u32 random,
-                                                               struct lb_choice *choice)
+static __always_inline enum lb_choice_result
+lb_service_choose(const struct lb_addr *address, __be16 port, __u8 protocol, bool v6,
+                  enum lb_side side, __u32 random, struct lb_choice *choice)
 {
   for (int attempt = 0; attempt < LB_ATTEMPTS; attempt++) {
     __u64 check;

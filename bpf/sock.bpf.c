@@ -40,9 +40,9 @@ static __always_inline bool is_balanced(__u32 protocol)
  * wildcard. Loopback addresses belong to the namespace that uses them: only the host's own lead to
  * services, a pod's 127.0.0.1 stays the pod's.
  */
-static __always_inline enum lb_choice_result choose(struct bpf_sock_addr *ctx, struct lb_addr *to,
-                                                    __be16 port, bool v6, __u32 random,
-                                                    struct lb_choice *choice)
+static __always_inline enum lb_choice_result
+choose(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 port, bool v6, __u32 random,
+       struct lb_choice *choice)
 {
   __u8 hints = lb_port_hints(bpf_ntohs(port));
   enum lb_choice_result result = LB_NO_SERVICE;
@@ -54,14 +54,12 @@ static __always_inline enum lb_choice_result choose(struct bpf_sock_addr *ctx, s
   if (loopback && !in_host_netns(ctx))
     return LB_NO_SERVICE;
   if (hints & LB_PORT_FRONTEND)
-    result =
-        lb_service_choose(to, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
+    result = lb_service_choose(to, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
   if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
       (loopback || lb_address_flags(to, v6) & LB_ADDRESS_NODE)) {
     struct lb_addr any = {};
 
-    result =
-        lb_service_choose(&any, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
+    result = lb_service_choose(&any, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
   }
   return result;
 }
@@ -72,8 +70,8 @@ static __always_inline enum lb_choice_result choose(struct bpf_sock_addr *ctx, s
  * A traffic policy that leaves no local backend must look like the silence it is in the packet
  * path, not like a refusal: the caller gets the error that the silence would end in.
  */
-static __always_inline int translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port,
-                                     bool v6, bool connected)
+static __always_inline int
+translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, bool connected)
 {
   struct lb_choice choice;
   struct lb_origin origin;
@@ -139,8 +137,7 @@ static __always_inline int forward4(struct bpf_sock_addr *ctx, bool connected)
 
 static __always_inline struct lb_addr user_ip6(struct bpf_sock_addr *ctx)
 {
-  return (struct lb_addr){
-      {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+  return (struct lb_addr){{ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
 }
 
 static __always_inline void set_user_ip6(struct bpf_sock_addr *ctx, const __be32 *address)
@@ -170,8 +167,8 @@ static __always_inline int forward6(struct bpf_sock_addr *ctx, bool connected)
 }
 
 /* Rewrites the peer that a socket sees from the backend to the frontend. */
-static __always_inline const struct lb_origin *reverse(struct bpf_sock_addr *ctx,
-                                                       const struct lb_addr *from)
+static __always_inline const struct lb_origin *
+reverse(struct bpf_sock_addr *ctx, const struct lb_addr *from)
 {
   if (!is_balanced(ctx->protocol))
     return NULL;
@@ -261,8 +258,7 @@ int bpf_lb_bind4(struct bpf_sock *ctx)
 SEC("cgroup/post_bind6")
 int bpf_lb_bind6(struct bpf_sock *ctx)
 {
-  struct lb_addr address = {
-      {ctx->src_ip6[0], ctx->src_ip6[1], ctx->src_ip6[2], ctx->src_ip6[3]}};
+  struct lb_addr address = {{ctx->src_ip6[0], ctx->src_ip6[1], ctx->src_ip6[2], ctx->src_ip6[3]}};
 
   if (lb_addr_is4(&address))
     return guard_bind(ctx, &address, false);

@@ -29,8 +29,8 @@ static __always_inline int drop(enum lb_counter reason)
   return TC_ACT_SHOT;
 }
 
-static __always_inline long route(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
-                                  struct bpf_fib_lookup *fib)
+static __always_inline long
+route(struct __sk_buff *skb, const union lb_tuple *t, bool v6, struct bpf_fib_lookup *fib)
 {
   __builtin_memset(fib, 0, sizeof(*fib));
   fib->ifindex = skb->ifindex;
@@ -72,9 +72,9 @@ static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_look
 }
 
 /* Translates one packet of a flow and passes it on. */
-static __always_inline int forward(struct __sk_buff *skb, struct lb_packet *p,
-                                   const union lb_tuple *to, __u32 address_delta, __u32 port_delta,
-                                   bool v6)
+static __always_inline int
+forward(struct __sk_buff *skb, struct lb_packet *p, const union lb_tuple *to, __u32 address_delta,
+        __u32 port_delta, bool v6)
 {
   struct bpf_fib_lookup fib;
   bool redirect = routed(route(skb, to, v6, &fib));
@@ -88,8 +88,8 @@ static __always_inline int forward(struct __sk_buff *skb, struct lb_packet *p,
 }
 
 /* The service that a packet from outside asks for: an address of its own, or a port of the node. */
-static __always_inline enum lb_choice_result choose(const struct lb_packet *p, bool v6, __u8 hints,
-                                                    struct lb_choice *choice)
+static __always_inline enum lb_choice_result
+choose(const struct lb_packet *p, bool v6, __u8 hints, struct lb_choice *choice)
 {
   enum lb_choice_result result = LB_NO_SERVICE;
   __u32 random = bpf_get_prandom_u32();
@@ -116,8 +116,8 @@ static __always_inline enum lb_choice_result choose(const struct lb_packet *p, b
  * answer the client directly, so the flow gets this node's address as its source; one on this node
  * sees the client.
  */
-static __always_inline int begin(struct __sk_buff *skb, struct lb_packet *p, bool v6,
-                                 const struct lb_choice *choice)
+static __always_inline int
+begin(struct __sk_buff *skb, struct lb_packet *p, bool v6, const struct lb_choice *choice)
 {
   const struct lb_settings *s = lb_settings();
   __u32 now = lb_now();
@@ -180,8 +180,8 @@ static __always_inline int begin(struct __sk_buff *skb, struct lb_packet *p, boo
  * The flow of a packet, brought up to date; NULL when there is none, or when the packet opens a
  * connection anew on the tuple of a closed one.
  */
-static __always_inline struct lb_flow *continued(const struct lb_packet *p, bool v6,
-                                                 union lb_tuple *to)
+static __always_inline struct lb_flow *
+continued(const struct lb_packet *p, bool v6, union lb_tuple *to)
 {
   void *entry = lb_flow_lookup(&p->tuple, v6);
   const struct lb_settings *s = lb_settings();

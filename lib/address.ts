@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { inspect } from 'node:util';
 
 import ipaddr from 'ipaddr.js';
 
@@ -17,10 +18,7 @@ export interface Address {
 }
 
 function malformed(text: unknown, where: string, why: string): LoadBalancerError {
-  return new LoadBalancerError(
-    'ERR_BPF_INVALID_ADDRESS',
-    `${where}: ${JSON.stringify(text) ?? String(text)} ${why}.`,
-  );
+  return new LoadBalancerError('ERR_BPF_INVALID_ADDRESS', `${where}: ${inspect(text)} ${why}.`);
 }
 
 /**

@@ -36,7 +36,7 @@ export class CommitQueue {
    */
   add<T>(stage: (tx: Transaction) => T | Promise<T>, alone = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ stage, alone, resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.push({ stage, alone, resolve: resolve, reject });
       this.#running ??= Promise.resolve().then(() => this.#run());
     });
   }

@@ -62,7 +62,11 @@ export class DeviceLayer {
         this.#datapath.commit([
           ...selected.map(deviceUpdate),
           ...this.#addressOperations(addresses),
-          ...gone.map(({ ifindex }): MapOperation => ({ map: 'devices', kind: 'delete', keys: encodeUint32(ifindex) })),
+          ...gone.map(({ ifindex }): MapOperation => ({
+            map: 'devices',
+            kind: 'delete',
+            keys: encodeUint32(ifindex),
+          })),
         ]),
       );
     } catch (error) {
@@ -107,25 +111,29 @@ export class DeviceLayer {
   #addressOperations(next: ReadonlyMap<string, AddressEntry>): MapOperation[] {
     return families.flatMap((family): MapOperation[] => {
       const map = `addresses${family}`;
-      const stale = [...this.#addresses].filter(([text, { address }]) => address.family === family && !next.has(text));
+      const stale = [...this.#addresses].filter(
+        ([text, { address }]) => address.family === family && !next.has(text),
+      );
       const current = [...next.values()].filter(({ address }) => address.family === family);
       return [
         ...stale.map(([text]): MapOperation => ({ map, kind: 'delete', keys: encodeAddress(family, text) })),
-        ...current.map(
-          ({ address, flags }): MapOperation => ({
-            map,
-            kind: 'update',
-            keys: encodeAddress(family, address.text),
-            values: encodeAddressInfo(flags),
-          }),
-        ),
+        ...current.map(({ address, flags }): MapOperation => ({
+          map,
+          kind: 'update',
+          keys: encodeAddress(family, address.text),
+          values: encodeAddressInfo(flags),
+        })),
       ];
     });
   }
 }
 
 function isSame(device: Device, definition: DeviceDefinition): boolean {
-  return device.ifindex === definition.ifindex && device.name === definition.name && device.role === definition.role;
+  return (
+    device.ifindex === definition.ifindex &&
+    device.name === definition.name &&
+    device.role === definition.role
+  );
 }
 
 function deviceUpdate(device: DeviceDefinition): MapOperation {

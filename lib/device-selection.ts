@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { type Address, formatAddress } from './address';
 import { LoadBalancerError } from './errors';
 import type { Network } from '../types/native';
@@ -102,7 +104,7 @@ function checkPattern(pattern: unknown): void {
   if (name === '' || Buffer.byteLength(name) > 15 || /[/\s!+]/.test(name)) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_OPTION',
-      `devices: ${JSON.stringify(pattern) ?? String(pattern)} is neither a device name, a prefix with '+', an exclusion with '!', nor 'auto'.`,
+      `devices: ${inspect(pattern)} is neither a device name, a prefix with '+', an exclusion with '!', nor 'auto'.`,
     );
   }
 }
@@ -111,7 +113,10 @@ function checkNamed(name: string, network: Network): void {
   const link = network.links.find((l) => l.name === name);
   if (!link) {
     const names = network.links.map((l) => l.name).join(', ');
-    throw new LoadBalancerError('ERR_BPF_NO_DEVICE', `There is no device ${name} in this network namespace: it has ${names}.`);
+    throw new LoadBalancerError(
+      'ERR_BPF_NO_DEVICE',
+      `There is no device ${name} in this network namespace: it has ${names}.`,
+    );
   }
   if (canCarryPrograms(link)) return;
   throw new LoadBalancerError(

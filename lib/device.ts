@@ -25,7 +25,11 @@ export class Device {
   }
 
   /** Programs by their name, and how they are attached. Empty once the device was deselected. */
-  get programs(): readonly { readonly name: string; readonly attachment: 'tcx' | 'clsact'; readonly attached: boolean }[] {
+  get programs(): readonly {
+    readonly name: string;
+    readonly attachment: 'tcx' | 'clsact';
+    readonly attached: boolean;
+  }[] {
     return this.#hooks.map(({ program, attachment, link }) => ({
       name: program,
       attachment: attachment as 'tcx' | 'clsact',

@@ -52,7 +52,7 @@ function writeCheck(view: DataView, at: number, frontend: FrontendDefinition): v
     view.setUint32(at + 4, ipv4Bits(frontend.address));
     return;
   }
-  const a = ipv6Bytes(frontend.address) as [...number[]];
+  const a = ipv6Bytes(frontend.address);
   const byte = (i: number) => a[i] as number;
   for (let i = 0; i < 4; i++) {
     view.setUint8(at + i, view.getUint8(at + i) ^ byte(4 + i) ^ byte(12 + i));
@@ -83,7 +83,8 @@ export function serviceFlags(
    * Anyone who may create a Service may claim any external IP. Sockets of this node follow such a claim only where
    * the address is the node's own (CVE-2020-8554); the same goes for the address of a HostPort.
    */
-  const claimed = frontend.type === 'ExternalIPs' || (frontend.type === 'HostPort' && frontend.address !== '');
+  const claimed =
+    frontend.type === 'ExternalIPs' || (frontend.type === 'HostPort' && frontend.address !== '');
   const socket = !claimed || loopback || nodeAddresses.has(frontend.address) ? ServiceFlag.SOCKET : 0;
   return usableFlag | device | deviceLocal | bind | socket;
 }
@@ -163,11 +164,7 @@ export function encodeDevice(
   const view = new DataView(bytes.buffer);
   if (source6) bytes.set(ipv6Bytes(source6), fields.source6.offset);
   if (source4) view.setUint32(fields.source4.offset, ipv4Bits(source4));
-  view.setUint32(
-    fields.role.offset,
-    role === 'pod' ? DeviceRole.POD : DeviceRole.EXTERNAL,
-    true,
-  );
+  view.setUint32(fields.role.offset, role === 'pod' ? DeviceRole.POD : DeviceRole.EXTERNAL, true);
   return bytes;
 }
 

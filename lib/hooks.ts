@@ -24,7 +24,9 @@ export class Hooks {
   }
 
   async attachCgroup(program: string, cgroup: string): Promise<Hook> {
-    const link = await attempt(`attach ${program} to ${cgroup}`, () => this.#datapath.attachCgroup(program, cgroup));
+    const link = await attempt(`attach ${program} to ${cgroup}`, () =>
+      this.#datapath.attachCgroup(program, cgroup),
+    );
     this.#pin(link, `link_${program}`);
     return { program, attachment: 'cgroup', link };
   }

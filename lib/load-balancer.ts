@@ -17,8 +17,8 @@ import { type Plan, planServices } from './plan';
 import { tables } from './programs';
 import { Service, type ServiceOwner } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
-import { hiddenPrefix, ServiceList } from './service-list';
-import { ServiceTable } from './service-table';
+import { ServiceList } from './service-list';
+import { hiddenPrefix, ServiceTable } from './service-table';
 import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
@@ -63,7 +63,12 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #patterns: readonly string[] = [];
   #closed: Promise<void> | undefined;
 
-  private constructor(native: Native, datapath: Datapath, options: Options, state: StateDirectory | undefined) {
+  private constructor(
+    native: Native,
+    datapath: Datapath,
+    options: Options,
+    state: StateDirectory | undefined,
+  ) {
     super();
     this.#native = native;
     this.#datapath = datapath;
@@ -100,7 +105,8 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     const native = loadNative();
     const cgroup = parsed.socketLB ? await findCgroup(native, parsed.cgroup) : undefined;
     const datapath = await attempt('load the programs', () => native.load(loadOptions(parsed)));
-    const state = parsed.stateDir === undefined ? undefined : await StateDirectory.open(native, parsed.stateDir);
+    const state =
+      parsed.stateDir === undefined ? undefined : await StateDirectory.open(native, parsed.stateDir);
     const lb = new LoadBalancer(native, datapath, parsed, state);
     try {
       await lb.#start(cgroup);
@@ -206,7 +212,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
    */
   async close({ keep = false }: CloseOptions = {}): Promise<void> {
     if (keep && !this.#state) {
-      throw new LoadBalancerError('ERR_BPF_INVALID_OPTION', 'close: to keep the datapath, open with a stateDir.');
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_OPTION',
+        'close: to keep the datapath, open with a stateDir.',
+      );
     }
     return (this.#closed ??= this.#shutDown(keep));
   }

@@ -28,4 +28,3 @@ export function loadOptions({ capacity, socketLB }: Options): LoadOptions {
     reuseMaps: {},
   };
 }
-

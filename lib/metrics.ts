@@ -8,7 +8,9 @@ export interface Metrics {
   /** What the programs counted since they were loaded, by reason: see `enum lb_counter` of bpf/abi.h. */
   readonly counters: Readonly<Record<CounterName, bigint>>;
   /** Table entries in use, and how many there are. */
-  readonly tables: Readonly<Record<'services4' | 'services6' | 'backends', { used: number; capacity: number }>>;
+  readonly tables: Readonly<
+    Record<'services4' | 'services6' | 'backends', { used: number; capacity: number }>
+  >;
 }
 
 /** Names of the counters, as `SOCKET_TRANSLATED`. */

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { inspect } from 'node:util';
 
 import { LoadBalancerError } from './errors';
 
@@ -74,7 +75,7 @@ function invalid(option: string, why: string): LoadBalancerError {
 
 function integer(option: string, value: unknown, min: number, max: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw invalid(option, `${String(value)} is not an integer from ${min} to ${max}`);
+  throw invalid(option, `${inspect(value)} is not an integer from ${min} to ${max}`);
 }
 
 function portRange(option: string, range: unknown): readonly [number, number] {
@@ -86,7 +87,7 @@ function portRange(option: string, range: unknown): readonly [number, number] {
 function optionalText(option: string, value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && value.startsWith('/') && !value.includes('\0')) return value;
-  throw invalid(option, `${JSON.stringify(value) ?? String(value)} is not an absolute path`);
+  throw invalid(option, `${inspect(value)} is not an absolute path`);
 }
 
 function deviceList(devices: unknown): readonly string[] {
@@ -97,7 +98,10 @@ function deviceList(devices: unknown): readonly string[] {
 
 /** The ports above the ephemeral range, or the upper half where there are too few. */
 async function defaultSnatPorts(): Promise<readonly [number, number]> {
-  const [, last] = (await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')).trim().split(/\s+/).map(Number);
+  const [, last] = (await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'))
+    .trim()
+    .split(/\s+/)
+    .map(Number);
   return last !== undefined && last < 65535 - 1024 ? [last + 1, 65535] : [49152, 65535];
 }
 
@@ -110,7 +114,8 @@ export async function parseOptions(options: OpenOptions): Promise<Options> {
   const lifetime = (name: keyof FlowLifetimes, value: number) =>
     integer(`flowLifetimes.${name}`, flowLifetimes[name] ?? value, 1, 86400 * 30);
   const sockets = size('sockets', 131_072);
-  if (!Number.isInteger(Math.log2(sockets))) throw invalid('capacity.sockets', `${sockets} is not a power of two`);
+  if (!Number.isInteger(Math.log2(sockets)))
+    throw invalid('capacity.sockets', `${sockets} is not a power of two`);
   if (options.socketLB !== undefined && typeof options.socketLB !== 'boolean') {
     throw invalid('socketLB', 'use true or false');
   }

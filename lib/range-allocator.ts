@@ -65,7 +65,9 @@ export class RangeAllocator {
   }
 
   #join(size: number): number | undefined {
-    const ranges = [...this.#free].flatMap(([n, starts]) => starts.map((start) => ({ start, end: start + n })));
+    const ranges = [...this.#free].flatMap(([n, starts]) =>
+      starts.map((start) => ({ start, end: start + n })),
+    );
     if (this.#next < this.capacity) ranges.push({ start: this.#next, end: this.capacity });
     ranges.sort((a, b) => a.start - b.start);
     const joined: { start: number; end: number }[] = [];

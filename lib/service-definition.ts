@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { type Address, type Family, families, formatEndpoint, isLoopback, parseAddress } from './address';
 import { LoadBalancerError } from './errors';
 import type {
@@ -48,7 +50,7 @@ function parsePort(port: unknown, where: string): number {
   if (typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65535) return port;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_PORT',
-    `${where}: ${String(port)} is not a port: use an integer from 1 to 65535.`,
+    `${where}: ${inspect(port)} is not a port: use an integer from 1 to 65535.`,
   );
 }
 
@@ -57,7 +59,7 @@ function parseProtocol(protocol: unknown, where: string): Protocol {
   if (protocol === 'TCP' || protocol === 'UDP') return protocol;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_PROTOCOL',
-    `${where}: ${String(protocol)} is not balanced: use 'TCP' or 'UDP'.`,
+    `${where}: ${inspect(protocol)} is not balanced: use 'TCP' or 'UDP'.`,
   );
 }
 
@@ -66,7 +68,7 @@ function parsePolicy(policy: unknown, where: string): TrafficPolicy {
   if (typeof policy === 'string' && policies.includes(policy)) return policy as TrafficPolicy;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_OPTION',
-    `${where}: ${String(policy)} is not a traffic policy: use 'Cluster' or 'Local'.`,
+    `${where}: ${inspect(policy)} is not a traffic policy: use 'Cluster' or 'Local'.`,
   );
 }
 
@@ -80,14 +82,14 @@ function parseBackend(spec: BackendSpec, where: string): BackendDefinition {
   if (!Number.isInteger(weight) || weight < 0 || weight > 65535) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_BACKEND',
-      `${where}.weight: ${String(weight)} is not a weight: use an integer from 0 to 65535.`,
+      `${where}.weight: ${inspect(weight)} is not a weight: use an integer from 0 to 65535.`,
     );
   }
   const state = spec.state ?? 'active';
   if (!backendStates.includes(state)) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_BACKEND',
-      `${where}.state: ${String(state)} is not a state: use one of ${backendStates.join(', ')}.`,
+      `${where}.state: ${inspect(state)} is not a state: use one of ${backendStates.join(', ')}.`,
     );
   }
   return { family, address: text, port, weight, state, local: spec.local === true };

@@ -2,11 +2,8 @@ import { type Family, formatEndpoint } from './address';
 import { selectBackends } from './selection';
 import type { FrontendDefinition } from './service-definition';
 import { Service, type ServiceOwner } from './service';
-import type { ServiceTable } from './service-table';
+import { hiddenPrefix, type ServiceTable } from './service-table';
 import { formatTable } from './table-format';
-
-/** Internal services begin with this character, which no listing shows. */
-export const hiddenPrefix = '\0';
 
 /** The services of a LoadBalancer, live: iterating tells what the kernel has at that moment. */
 export class ServiceList implements Iterable<Service> {

@@ -3,6 +3,9 @@ import { PortHints } from './port-hints';
 import { RangeAllocator } from './range-allocator';
 import type { ServiceRecord } from './table-image';
 
+/** Internal services begin with this character, which no listing shows. */
+export const hiddenPrefix = '\0';
+
 /** How many entries the tables have. */
 export interface TableCapacity {
   /** Frontends of each address family. */
@@ -49,8 +52,9 @@ export class ServiceTable {
     return this.#lastSet;
   }
 
-  nextId(): number {
-    return ++this.#lastId;
+  /** Ids are given once. Internal services need none, and leave none out for those that are listed. */
+  nextId(service: string): number {
+    return service.startsWith(hiddenPrefix) ? 0 : ++this.#lastId;
   }
 
   /** Entries of the backend array that wait to be used again. */

@@ -94,7 +94,10 @@ export class Service {
   async update(changes: Partial<Omit<ServiceSpec, 'name'>>): Promise<this> {
     const current = this.toSpec();
     if (!current) {
-      throw new LoadBalancerError('ERR_BPF_INVALID_NAME', `Service ${this.name} was deleted; use upsertService.`);
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_NAME',
+        `Service ${this.name} was deleted; use upsertService.`,
+      );
     }
     await this.#owner.upsertService({ ...current, ...changes, name: this.name });
     return this;

@@ -2,7 +2,7 @@ import type { Family } from './address';
 import { attempt } from './errors';
 import type { Hook, Hooks } from './hooks';
 import { socketPrograms } from './programs';
-import { hiddenPrefix } from './service-list';
+import { hiddenPrefix } from './service-table';
 import type { ServiceSpec } from './spec';
 import type { Native } from '../types/native';
 
@@ -51,7 +51,8 @@ export class SocketLayer {
   static async attach(hooks: Hooks, cgroup: string): Promise<SocketLayer> {
     const attached: Hook[] = [];
     try {
-      for (const program of Object.keys(socketPrograms)) attached.push(await hooks.attachCgroup(program, cgroup));
+      for (const program of Object.keys(socketPrograms))
+        attached.push(await hooks.attachCgroup(program, cgroup));
     } catch (error) {
       for (const { link } of attached.reverse()) link.detach();
       throw error;
@@ -92,5 +93,7 @@ export class SocketLayer {
 
 async function hasLoopback6(native: Native): Promise<boolean> {
   const { addresses } = await native.network();
-  return addresses.some(({ address }) => address.length === 16 && address[15] === 1 && !address.slice(0, 15).some(Boolean));
+  return addresses.some(
+    ({ address }) => address.length === 16 && address[15] === 1 && !address.slice(0, 15).some(Boolean),
+  );
 }

@@ -67,7 +67,10 @@ export class Status {
       ['XDP Acceleration:', this.data.xdpAcceleration],
       ['Services:', ''],
       ['- ClusterIP:', word(services.clusterIP)],
-      ['- NodePort:', services.nodePort ? `Enabled (Range: ${services.nodePortRange.join('-')})` : 'Disabled'],
+      [
+        '- NodePort:',
+        services.nodePort ? `Enabled (Range: ${services.nodePortRange.join('-')})` : 'Disabled',
+      ],
       ['- LoadBalancer:', word(services.loadBalancer)],
       ['- externalIPs:', word(services.externalIPs)],
       ['- HostPort:', word(services.hostPort)],

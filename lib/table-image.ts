@@ -47,10 +47,14 @@ export function deletions(removed: readonly ServiceRecord[], kept: readonly Serv
 }
 
 /** Writes every frontend of the records: one value each, which the kernel replaces as a whole. */
-export function updates(records: readonly ServiceRecord[], nodeAddresses: ReadonlySet<string>): MapOperation[] {
+export function updates(
+  records: readonly ServiceRecord[],
+  nodeAddresses: ReadonlySet<string>,
+): MapOperation[] {
   return families.flatMap((family): MapOperation[] => {
     let count = 0;
-    for (const { definition } of records) for (const f of definition.frontends) if (f.family === family) count++;
+    for (const { definition } of records)
+      for (const f of definition.frontends) if (f.family === family) count++;
     if (count === 0) return [];
     const keys = new Uint8Array(count * keySize[family]);
     const values = new Uint8Array(count * serviceSize);

@@ -50,7 +50,7 @@ export class Transaction {
     for (const { key } of definition.frontends) this.#checkOwner(key, definition.name);
     this.#checkEntries(definition, current);
     const placements = this.#place(definition);
-    const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId());
+    const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId(definition.name));
     this.#replace(definition.name, current, { definition, ids, placements });
     return true;
   }
@@ -141,7 +141,8 @@ export class Transaction {
         d ? d.frontends.reduce((n, f) => n + (f.family === family ? 1 : 0), 0) : 0;
       const more = count(definition) - count(current?.definition);
       const need = this.#table.entries[family] + this.#entries[family] + more;
-      if (more > 0 && need > have) throw new MapFullError(`services${family}`, need, have, 'capacity.frontends');
+      if (more > 0 && need > have)
+        throw new MapFullError(`services${family}`, need, have, 'capacity.frontends');
     }
   }
 
@@ -183,7 +184,8 @@ export class Transaction {
     const change = this.#changes.get(name);
     if (change?.new) this.#release(change.new.placements);
     for (const { key, family } of current?.definition.frontends ?? []) {
-      if (this.#owners.get(key) === undefined || this.#owners.get(key) === name) this.#owners.set(key, undefined);
+      if (this.#owners.get(key) === undefined || this.#owners.get(key) === name)
+        this.#owners.set(key, undefined);
       this.#entries[family]--;
     }
     for (const { key, family } of record?.definition.frontends ?? []) {

@@ -19,8 +19,8 @@ check_machine() {
   command -v node >/dev/null || fail 'setup: Node.js is missing: install Node.js 20.19 or later.'
   node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
     fail "setup: Node.js $(node --version) is too old: install Node.js 20.19 or later."
-  if [ "$(printf '5.18\n%s\n' "$(uname -r)" | sort -V | head -n 1)" != 5.18 ]; then
-    echo "setup: Linux $(uname -r) can build bpf-lb but not run it: that needs Linux 5.18 or later." >&2
+  if [ "$(printf '6.1\n%s\n' "$(uname -r)" | sort -V | head -n 1)" != 6.1 ]; then
+    echo "setup: Linux $(uname -r) can build bpf-lb but not run it: that needs Linux 6.1 or later." >&2
   fi
 }
 

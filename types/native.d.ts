@@ -4,10 +4,12 @@
  *
  * Failures of system calls are plain `Error`s with `errno` (negative, as Node's), `code` (`'EPERM'`),
  * `syscall` (`'bpf_link_create'`), `target` (what it was done to: a map, program, path or device) and, for
- * verifier failures, `log` (the last 64 KiB). Wrong argument types or sizes are `TypeError`/`RangeError`;
- * no argument can make the addon crash or touch memory outside of its buffers. Methods that return a promise
- * work on libuv's thread pool; their `Uint8Array` arguments must not be changed before the promise settles.
- * After `close()` every method throws an `Error` with code `'ERR_BPF_CLOSED'`.
+ * verifier failures, `log` (the last 64 KiB). `code` is Node's name for the number, so 95 is `'ENOTSUP'`; the
+ * kernel's 524 is `'ENOTSUPP'`, and libbpf's own numbers (from 4000) are `'ELIBBPF'`. Wrong argument types or
+ * sizes are `TypeError`/`RangeError`, thrown at once also by methods that return a promise; no argument can make
+ * the addon crash or touch memory outside of its buffers. Methods that return a promise work on libuv's thread
+ * pool; the memory of their `Uint8Array` arguments must not be changed, resized or transferred before the
+ * promise settles. After `close()` every method throws an `Error` with code `'ERR_BPF_CLOSED'`.
  */
 
 export interface Native {
@@ -42,45 +44,63 @@ export interface LoadOptions {
   maxEntries: Readonly<Record<string, number>>;
   /** Programs to leave out, by name. */
   skipPrograms: readonly string[];
-  /** Maps to take from bpffs instead of making them: map name -> path. Must match in type and sizes. */
+  /**
+   * Maps to take from bpffs instead of making them: map name -> path. Type, key size, value size and flags have to
+   * be the declared ones, and the number of elements what `maxEntries` says if it names the map. Else `EINVAL`, and
+   * `log` says what differs.
+   */
   reuseMaps: Readonly<Record<string, string>>;
 }
 
 export type MapOperation =
-  /** bpf_map_update_batch: keys and values end to end; every key is replaced atomically. */
+  /**
+   * bpf_map_update_batch: keys and values end to end; every key is replaced atomically. A value of a per-CPU map is
+   * the values of all possible CPUs end to end, each rounded up to 8 bytes.
+   */
   | { map: string; kind: 'update'; keys: Uint8Array; values: Uint8Array }
   /** bpf_map_delete_batch; keys that are absent are not an error. */
   | { map: string; kind: 'delete'; keys: Uint8Array }
-  /** Stores `bytes` at byte `offset` of a memory-mapped array map. */
+  /** Stores `bytes` at byte `offset` of a memory-mapped array map; elements lie 8-byte aligned end to end. */
   | { map: string; kind: 'store'; offset: number; bytes: Uint8Array };
 
 export interface Datapath {
   /** Runs the operations in order. On failure the error also has `operation` (index) and `done` (elements of it that were carried out). */
   commit(operations: readonly MapOperation[]): Promise<void>;
-  /** One element, or undefined. For a per-CPU map the values of all CPUs end to end. */
+  /** One element, or undefined. Of a per-CPU map, see `update`. */
   lookup(map: string, key: Uint8Array): Uint8Array | undefined;
   /** All elements, in batches. */
   dump(map: string): Promise<{ keys: Uint8Array; values: Uint8Array; count: number }>;
   /** A copy of bytes of a memory-mapped array map. */
   read(map: string, offset: number, length: number): Uint8Array;
+  /** `valueSize` is that of one CPU. */
   mapInfo(map: string): { id: number; type: number; keySize: number; valueSize: number; maxEntries: number };
+  /** `runTime` in ns. Both counters stand still unless the sysctl kernel.bpf_stats_enabled is on. */
   programInfo(program: string): { id: number; runTime: bigint; runCount: bigint };
 
-  /** bpf_link on a cgroup v2 directory. */
+  /** bpf_link on a cgroup v2 directory. A program that belongs to another kind of hook is a `TypeError`, rejected. */
   attachCgroup(program: string, path: string): Promise<Link>;
-  /** tcx link (Linux 6.6). Rejects with EINVAL or EOPNOTSUPP where the kernel has none. */
+  /** tcx link (Linux 6.6). Rejects with EINVAL or ENOTSUP where the kernel has none. */
   attachTcx(program: string, ifindex: number): Promise<Link>;
-  /** clsact filter; made on demand, and the qdisc is left in place because others may use it. */
+  /**
+   * clsact filter; the qdisc is made on demand and left in place because others may use it. The kernel does not know
+   * whose filter it is: `process.exit()` or a kill without `close()` before leaves it there.
+   */
   attachClsact(program: string, ifindex: number, direction: 'ingress' | 'egress'): Promise<Link>;
 
   pinMap(map: string, path: string): void;
-  /** BPF_PROG_TEST_RUN on a packet (tc programs). `ifindex` is the device it seems to have come from. */
+  /**
+   * BPF_PROG_TEST_RUN on a packet (tc programs), from its Ethernet header. `ifindex` is the device that it seems to
+   * have come from. Defaults: the loopback device, one run, mark 0.
+   */
   testRun(
     program: string,
     options: { data: Uint8Array; ifindex?: number; repeat?: number; mark?: number },
   ): {
     retval: number;
+    /** The packet afterwards; it may have grown by up to 256 bytes. */
     data: Uint8Array;
+    /** skb->mark afterwards. */
+    mark: number;
     /** Average over the repeats, ns. */
     duration: number;
   };
@@ -88,13 +108,15 @@ export interface Datapath {
   close(): void;
 }
 
+/** Not detached before it is collected; needs no `Datapath` to live, but is closed by its `close()`. */
 export interface Link {
   /** Kernel's link id; 0 for a clsact filter. */
   readonly id: number;
+  /** Pins the link, or the program of a clsact filter. From then on it outlives `close()`. */
   pin(path: string): void;
   /** Whether the kernel still has the program at this hook. */
   attached(): boolean;
-  /** Removes the program from the hook, also when the link is pinned. Idempotent. */
+  /** Removes the program from the hook and the pins made with `pin()`. Idempotent; no effect after `close()`. */
   detach(): void;
 }
 

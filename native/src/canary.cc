@@ -8,15 +8,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <cstdlib>
 #include <thread>
 
 #include "errors.h"
@@ -78,9 +76,8 @@ std::string TextWithPort(const SocketAddress& address) {
 class Cgroup {
  public:
   explicit Cgroup(const std::string& parent) {
-    static std::atomic<unsigned> serial{0};
-    path_ = parent + "/bpf-lb-canary-" + std::to_string(getpid()) + "-" + std::to_string(serial++);
-    if (mkdir(path_.c_str(), 0700) != 0) throw SystemError(errno, "mkdir", path_);
+    path_ = parent + "/bpf-lb-canary-" + std::to_string(getpid()) + "-XXXXXX";
+    if (mkdtemp(path_.data()) == nullptr) throw SystemError(errno, "mkdtemp", path_);
   }
   ~Cgroup() {
     // Busy for a moment after its last process was reaped.

@@ -46,7 +46,7 @@ class LinkAttachment : public Attachment {
   void Detach() override;
 
  private:
-  LinkAttachment(FileDescriptor link);
+  explicit LinkAttachment(FileDescriptor link);
 
   FileDescriptor link_;
   uint32_t id_ = 0;

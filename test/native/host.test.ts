@@ -117,7 +117,7 @@ describe('native host', () => {
 
     it('rejects a directory that is no cgroup, and makes nothing there', async () => {
       const missing = path.join(makeCgroup(cleanup), 'none');
-      await assert.rejects(native.canary(missing, '127.0.0.1', 80), { code: 'ENOENT', syscall: 'mkdir' });
+      await assert.rejects(native.canary(missing, '127.0.0.1', 80), { code: 'ENOENT', syscall: 'mkdtemp' });
       const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'bpf-lb-test-'));
       cleanup.add(() => fs.rmdirSync(directory));
       await assert.rejects(native.canary(directory, '127.0.0.1', 80), { code: 'ENOENT', syscall: 'open' });

@@ -117,6 +117,13 @@ describe('native maps', () => {
     assert.deepEqual(datapath.lookup('services4', keys), new Uint8Array(values));
   });
 
+  it('takes views of shared memory', async () => {
+    const keys = new Uint8Array(new SharedArrayBuffer(keySize)).fill(3);
+    const values = new Uint8Array(new SharedArrayBuffer(valueSize)).fill(4);
+    await datapath.commit([{ map: 'services4', kind: 'update', keys, values }]);
+    assert.deepEqual(datapath.lookup('services4', keys), new Uint8Array(valueSize).fill(4));
+  });
+
   it('looks up the values of all CPUs of a per-CPU map', async () => {
     const value = datapath.lookup('counters', new Uint8Array(4));
     const size = datapath.mapInfo('counters').valueSize;
