@@ -75,7 +75,7 @@ struct lb_backend {
 enum lb_port_hint {
   LB_PORT_FRONTEND = 1 << 0, /* a frontend with an address of its own has this port */
   LB_PORT_WILDCARD = 1 << 1, /* a NodePort, or a HostPort without hostIP */
-  LB_PORT_BACKEND = 1 << 2,  /* a backend of a frontend that devices answer */
+  LB_PORT_FLOW = 1 << 2,     /* flows through devices may have it, at the frontend or the backend */
 };
 
 struct lb_ports {

@@ -224,14 +224,11 @@ static __always_inline int ingress(struct __sk_buff *skb, bool v6)
     return LB_NEXT;
   to_hints = lb_port_hints(bpf_ntohs(lb_dport(&p.tuple, v6)));
   from_hints = lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6)));
-  to_hints &= LB_PORT_FRONTEND | LB_PORT_WILDCARD;
-  if (!to_hints && !(from_hints & LB_PORT_BACKEND))
+  if (!((to_hints | from_hints) & LB_PORT_FLOW))
     return LB_NEXT;
   flow = continued(&p, v6, &to);
   if (flow)
     return forward(skb, &p, &to, flow->address_delta, flow->port_delta, v6);
-  if (!to_hints)
-    return LB_NEXT;
   switch (choose(&p, v6, to_hints, &choice)) {
   case LB_CHOSEN:
     /* A segment in the middle of a connection that we do not know: the stack answers it. */
@@ -259,7 +256,7 @@ static __always_inline int egress(struct __sk_buff *skb, bool v6)
 
   if (!lb_parse(skb, v6, &p))
     return LB_NEXT;
-  if (!(lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6))) & LB_PORT_BACKEND))
+  if (!(lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6))) & LB_PORT_FLOW))
     return LB_NEXT;
   flow = continued(&p, v6, &to);
   if (!flow || !(flow->flags & LB_FLOW_REPLY))

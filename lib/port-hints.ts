@@ -18,7 +18,7 @@ export class PortHints {
     added: Iterable<ServiceRecord>,
   ): { before: MapOperation[]; after: MapOperation[] } {
     const touched = new Set<number>();
-    const backendPorts = new Set<number>();
+    const flowPorts = new Set<number>();
     for (const { definition } of removed) {
       for (const frontend of definition.frontends) {
         this.#count(frontend, -1);
@@ -30,19 +30,20 @@ export class PortHints {
         this.#count(frontend, 1);
         touched.add(frontend.port);
       }
+      for (const frontend of definition.frontends) if (frontend.type !== 'ClusterIP') flowPorts.add(frontend.port);
       if (definition.frontends.some((f) => f.type !== 'ClusterIP')) {
-        for (const backend of definition.backends) backendPorts.add(backend.port);
+        for (const backend of definition.backends) flowPorts.add(backend.port);
       }
     }
-    /* Replies of a removed backend go on for as long as its flows live, so its bit is never cleared. */
-    for (const port of backendPorts) touched.add(port);
+    for (const port of flowPorts) touched.add(port);
     const before: MapOperation[] = [];
     const after: MapOperation[] = [];
     for (const port of touched) {
       const was = this.#hints[port] as number;
       const now =
-        (was & PortHint.BACKEND) |
-        (backendPorts.has(port) ? PortHint.BACKEND : 0) |
+        /* Flows outlive the frontend and the backend that they began with, so their bit is never cleared. */
+        (was & PortHint.FLOW) |
+        (flowPorts.has(port) ? PortHint.FLOW : 0) |
         (this.#frontends[port] ? PortHint.FRONTEND : 0) |
         (this.#wildcards[port] ? PortHint.WILDCARD : 0);
       if ((was | now) !== was) before.push(store(port, was | now));

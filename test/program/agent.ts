@@ -1,0 +1,82 @@
+import { CommitQueue } from '../../lib/commit-queue';
+import { DeviceLayer } from '../../lib/device-layer';
+import { encodeSettings } from '../../lib/encode';
+import { Hooks } from '../../lib/hooks';
+import { loadOptions } from '../../lib/load-options';
+import { readMetrics } from '../../lib/metrics';
+import { loadNative } from '../../lib/native';
+import { type OpenOptions, parseOptions } from '../../lib/options';
+import { defineService } from '../../lib/service-definition';
+import { ServiceTable } from '../../lib/service-table';
+import type { ServiceSpec } from '../../lib/spec';
+import type { Datapath } from '../../types/native';
+
+/*
+ * Runs in a network namespace as a child of the test: loads the programs, selects the devices, and sends packets
+ * through the programs by BPF_PROG_TEST_RUN, where FIB lookups see the namespace's routes.
+ */
+
+/** What the test may ask for. */
+export interface Calls {
+  open(options: OpenOptions): Promise<Record<string, number>>;
+  put(spec: ServiceSpec): Promise<boolean>;
+  remove(name: string): Promise<boolean>;
+  /** Frames in hex. */
+  run(program: string, device: string, frame: string, repeat?: number): Promise<{ retval: number; frame: string }>;
+  counters(): Promise<Record<string, number>>;
+  flows(): Promise<number>;
+  close(): Promise<void>;
+}
+
+const native = loadNative();
+let datapath: Datapath;
+let table: ServiceTable;
+let queue: CommitQueue;
+let layer: DeviceLayer;
+const ifindexes: Record<string, number> = {};
+
+const calls: Calls = {
+  async open(given) {
+    const options = await parseOptions({ ...given, socketLB: false });
+    datapath = await native.load(loadOptions(options));
+    const settings = { hostNetns: native.netns().cookie, originSlots: 1, ...options };
+    await datapath.commit([{ map: 'settings', kind: 'store', offset: 0, bytes: encodeSettings(settings) }]);
+    table = new ServiceTable(options.capacity, new Set());
+    queue = new CommitQueue(native, table, datapath);
+    layer = new DeviceLayer(native, datapath, new Hooks(datapath, undefined));
+    await layer.select(options.devices);
+    for (const { name, ifindex } of layer.devices) ifindexes[name] = ifindex;
+    return ifindexes;
+  },
+  put: (spec) => queue.add((tx) => tx.put(defineService(spec))),
+  remove: (name) => queue.add((tx) => tx.remove(name)),
+  run(program, device, frame, repeat = 1) {
+    const ifindex = ifindexes[device];
+    if (ifindex === undefined) throw new Error(`no device ${device}`);
+    const result = datapath.testRun(program, { data: Buffer.from(frame, 'hex'), ifindex, repeat });
+    return Promise.resolve({ retval: result.retval, frame: Buffer.from(result.data).toString('hex') });
+  },
+  counters() {
+    const { counters } = readMetrics(datapath, table);
+    return Promise.resolve(Object.fromEntries(Object.entries(counters).map(([name, n]) => [name, Number(n)])));
+  },
+  async flows() {
+    const [v4, v6] = [await datapath.dump('flows4'), await datapath.dump('flows6')];
+    return v4.count + v6.count;
+  },
+  close() {
+    layer.detach();
+    datapath.close();
+    return Promise.resolve();
+  },
+};
+
+process.on('message', ({ id, call, args }: { id: number; call: keyof Calls; args: unknown[] }) => {
+  Promise.resolve()
+    .then(() => (calls[call] as (...args: unknown[]) => Promise<unknown>)(...args))
+    .then(
+      (value) => process.send?.({ id, value }),
+      (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }),
+    );
+});
+process.on('disconnect', () => process.exit(0));
