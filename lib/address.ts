@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import ipaddr from 'ipaddr.js';
 
 import { LoadBalancerError } from './errors';
+import type { Place } from './place';
 
 /** An address family, as the number in its name. */
 export type Family = 4 | 6;
@@ -17,33 +18,30 @@ export interface Address {
   readonly text: string;
 }
 
-function malformed(text: unknown, where: string, why: string): LoadBalancerError {
-  return new LoadBalancerError('ERR_BPF_INVALID_ADDRESS', `${where}: ${inspect(text)} ${why}.`);
+function malformed(text: unknown, place: Place, why: string): LoadBalancerError {
+  return new LoadBalancerError('ERR_BPF_INVALID_ADDRESS', `${place.of('address')}: ${inspect(text)} ${why}.`);
 }
 
-/**
- * Parses the address of a frontend or backend. Leading zeros, ports, zones and host names are errors.
- * `where` names the place in the input.
- */
-export function parseAddress(text: unknown, where: string): Address {
-  if (typeof text !== 'string') throw malformed(text, where, 'is not an IP address');
+const notAnAddress = 'is not an IP address';
+const everyAddress = 'stands for every address, not for one';
+const notUnicast = 'is not a unicast address';
+
+/** Parses the address of a frontend or backend. Leading zeros, ports, zones and host names are errors. */
+export function parseAddress(text: unknown, place: Place): Address {
+  if (typeof text !== 'string') throw malformed(text, place, notAnAddress);
   if (isIPv4(text)) {
-    const first = leadingOctet(text);
-    if (text === '0.0.0.0') throw malformed(text, where, 'stands for every address, not for one');
-    if (first >= 224) throw malformed(text, where, 'is not a unicast address');
+    const bits = ipv4Bits(text);
+    if (bits === 0) throw malformed(text, place, everyAddress);
+    if (bits >= 0xe0000000) throw malformed(text, place, notUnicast);
     return { family: 4, text };
   }
-  if (!isIPv6(text) || text.includes('%')) throw malformed(text, where, 'is not an IP address');
+  if (!isIPv6(text) || text.includes('%')) throw malformed(text, place, notAnAddress);
   const parsed = ipaddr.IPv6.parse(text);
-  if (parsed.isIPv4MappedAddress()) return parseAddress(parsed.toIPv4Address().toString(), where);
+  if (parsed.isIPv4MappedAddress()) return parseAddress(parsed.toIPv4Address().toString(), place);
   const range = parsed.range();
-  if (range === 'unspecified') throw malformed(text, where, 'stands for every address, not for one');
-  if (range === 'multicast') throw malformed(text, where, 'is not a unicast address');
+  if (range === 'unspecified') throw malformed(text, place, everyAddress);
+  if (range === 'multicast') throw malformed(text, place, notUnicast);
   return { family: 6, text: parsed.toRFC5952String() };
-}
-
-function leadingOctet(text: string): number {
-  return Number(text.slice(0, text.indexOf('.')));
 }
 
 /** The 32 bits of a dotted quad that `net.isIPv4` accepted. */

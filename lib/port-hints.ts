@@ -18,24 +18,21 @@ export class PortHints {
     added: Iterable<ServiceRecord>,
   ): { before: MapOperation[]; after: MapOperation[] } {
     const touched = new Set<number>();
-    const flowPorts = new Set<number>();
+    const newFlows = new Set<number>();
+    const noteFlow = ({ port }: { readonly port: number }) => {
+      if (!this.#has(port, PortHint.FLOW)) newFlows.add(port);
+    };
     for (const { definition } of removed) {
-      for (const frontend of definition.frontends) {
-        this.#count(frontend, -1);
-        touched.add(frontend.port);
-      }
+      for (const frontend of definition.frontends) touched.add(this.#count(frontend, -1));
     }
     for (const { definition } of added) {
-      for (const frontend of definition.frontends) {
-        this.#count(frontend, 1);
-        touched.add(frontend.port);
-      }
-      for (const frontend of definition.frontends) if (frontend.type !== 'ClusterIP') flowPorts.add(frontend.port);
-      if (definition.frontends.some((f) => f.type !== 'ClusterIP')) {
-        for (const backend of definition.backends) flowPorts.add(backend.port);
-      }
+      const { frontends, backends } = definition;
+      for (const frontend of frontends) touched.add(this.#count(frontend, 1));
+      if (frontends.every((f) => f.type === 'ClusterIP')) continue;
+      frontends.filter((f) => f.type !== 'ClusterIP').forEach(noteFlow);
+      backends.forEach(noteFlow);
     }
-    for (const port of flowPorts) touched.add(port);
+    for (const port of newFlows) touched.add(port);
     const before: MapOperation[] = [];
     const after: MapOperation[] = [];
     for (const port of touched) {
@@ -43,7 +40,7 @@ export class PortHints {
       const now =
         /* Flows outlive the frontend and the backend that they began with, so their bit is never cleared. */
         (was & PortHint.FLOW) |
-        (flowPorts.has(port) ? PortHint.FLOW : 0) |
+        (newFlows.has(port) ? PortHint.FLOW : 0) |
         (this.#frontends[port] ? PortHint.FRONTEND : 0) |
         (this.#wildcards[port] ? PortHint.WILDCARD : 0);
       if ((was | now) !== was) before.push(store(port, was | now));
@@ -53,9 +50,14 @@ export class PortHints {
     return { before, after };
   }
 
-  #count(frontend: FrontendDefinition, by: 1 | -1): void {
-    const counts = frontend.address ? this.#frontends : this.#wildcards;
-    counts[frontend.port] = (counts[frontend.port] as number) + by;
+  #has(port: number, hint: number): boolean {
+    return ((this.#hints[port] as number) & hint) !== 0;
+  }
+
+  #count({ address, port }: FrontendDefinition, by: 1 | -1): number {
+    const counts = address ? this.#frontends : this.#wildcards;
+    counts[port] = (counts[port] as number) + by;
+    return port;
   }
 }
 

@@ -21,11 +21,18 @@ function usableOf(backends: readonly BackendDefinition[]): readonly BackendDefin
 }
 
 /**
+ * The common case, every backend on offer and on other nodes, shares the array of the definition.
+ *
  * Each list falls back to terminating backends by itself, as upstream does. So the local list is either the local
  * part of the cluster-wide one, or, while that is all active and elsewhere, terminating backends that follow it.
  */
 export function selectBackends(service: ServiceDefinition, family: Family): Selection {
-  const ofFamily = service.backends.filter((b) => b.family === family);
+  const { backends } = service;
+  if (backends.every((b) => b.state === 'active' && b.family === family && !b.local)) {
+    const count = backends.length;
+    return { backends, count, localOffset: count, localCount: 0, usable: count > 0 };
+  }
+  const ofFamily = backends.filter((b) => b.family === family);
   const cluster = usableOf(ofFamily);
   const local = usableOf(ofFamily.filter((b) => b.local));
   const elsewhere = cluster.filter((b) => !b.local);

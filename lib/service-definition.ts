@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 
 import { type Address, type Family, families, formatEndpoint, isLoopback, parseAddress } from './address';
 import { LoadBalancerError } from './errors';
+import { Place } from './place';
 import type {
   BackendSpec,
   BackendState,
@@ -46,53 +47,71 @@ const frontendTypes: readonly string[] = ['ClusterIP', 'NodePort', 'LoadBalancer
 const backendStates: readonly string[] = ['active', 'terminating', 'quarantined', 'maintenance'];
 const policies: readonly string[] = ['Cluster', 'Local'];
 
-function parsePort(port: unknown, where: string): number {
+function parsePort(port: unknown, place: Place, field: string): number {
   if (typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65535) return port;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_PORT',
-    `${where}: ${inspect(port)} is not a port: use an integer from 1 to 65535.`,
+    `${place.of(field)}: ${inspect(port)} is not a port: use an integer from 1 to 65535.`,
   );
 }
 
-function parseProtocol(protocol: unknown, where: string): Protocol {
+function parseProtocol(protocol: unknown, place: Place): Protocol {
   if (protocol === undefined) return 'TCP';
   if (protocol === 'TCP' || protocol === 'UDP') return protocol;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_PROTOCOL',
-    `${where}: ${inspect(protocol)} is not balanced: use 'TCP' or 'UDP'.`,
+    `${place.of('protocol')}: ${inspect(protocol)} is not balanced: use 'TCP' or 'UDP'.`,
   );
 }
 
-function parsePolicy(policy: unknown, where: string): TrafficPolicy {
+function parsePolicy(policy: unknown, place: Place, field: string): TrafficPolicy {
   if (policy === undefined) return 'Cluster';
   if (typeof policy === 'string' && policies.includes(policy)) return policy as TrafficPolicy;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_OPTION',
-    `${where}: ${inspect(policy)} is not a traffic policy: use 'Cluster' or 'Local'.`,
+    `${place.of(field)}: ${inspect(policy)} is not a traffic policy: use 'Cluster' or 'Local'.`,
   );
 }
 
-function parseBackend(spec: BackendSpec, where: string): BackendDefinition {
+function parseBackend(spec: BackendSpec, place: Place): BackendDefinition {
   if (typeof spec !== 'object' || spec === null) {
-    throw new LoadBalancerError('ERR_BPF_INVALID_BACKEND', `${where} is not an object.`);
+    throw new LoadBalancerError('ERR_BPF_INVALID_BACKEND', `${place.of()} is not an object.`);
   }
-  const { family, text } = parseAddress(spec.address, `${where}.address`);
-  const port = parsePort(spec.port, `${where}.port`);
+  const { family, text } = parseAddress(spec.address, place);
+  const port = parsePort(spec.port, place, 'port');
   const weight = spec.weight ?? 1;
   if (!Number.isInteger(weight) || weight < 0 || weight > 65535) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_BACKEND',
-      `${where}.weight: ${inspect(weight)} is not a weight: use an integer from 0 to 65535.`,
+      `${place.of('weight')}: ${inspect(weight)} is not a weight: use an integer from 0 to 65535.`,
     );
   }
   const state = spec.state ?? 'active';
   if (!backendStates.includes(state)) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_BACKEND',
-      `${where}.state: ${inspect(state)} is not a state: use one of ${backendStates.join(', ')}.`,
+      `${place.of('state')}: ${inspect(state)} is not a state: use one of ${backendStates.join(', ')}.`,
     );
   }
   return { family, address: text, port, weight, state, local: spec.local === true };
+}
+
+function parseBackends(specs: readonly BackendSpec[], place: Place): BackendDefinition[] {
+  const backends: BackendDefinition[] = [];
+  const addresses = new Set<string>();
+  for (const [i, spec] of specs.entries()) {
+    const backend = parseBackend(spec, place.at('backends', i));
+    const { address, port } = backend;
+    if (addresses.has(address) && backends.some((b) => b.address === address && b.port === port)) {
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_BACKEND',
+        `${place.of()} is there twice: ${formatEndpoint(address, port)}.`,
+      );
+    }
+    addresses.add(address);
+    backends.push(backend);
+  }
+  return backends;
 }
 
 interface ParsedFrontend {
@@ -102,28 +121,28 @@ interface ParsedFrontend {
   protocol: Protocol;
 }
 
-function parseFrontend(spec: FrontendSpec, where: string): ParsedFrontend {
+function parseFrontend(spec: FrontendSpec, place: Place): ParsedFrontend {
   if (typeof spec !== 'object' || spec === null || !frontendTypes.includes(spec.type)) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_FRONTEND',
-      `${where} needs a type: one of ${frontendTypes.join(', ')}.`,
+      `${place.of()} needs a type: one of ${frontendTypes.join(', ')}.`,
     );
   }
   const { type } = spec;
-  const port = parsePort(spec.port, `${where}.port`);
-  const protocol = parseProtocol(spec.protocol, `${where}.protocol`);
+  const port = parsePort(spec.port, place, 'port');
+  const protocol = parseProtocol(spec.protocol, place);
   if (type === 'NodePort' && spec.address !== undefined) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_FRONTEND',
-      `${where}: a NodePort has no address of its own: leave it out, or use HostPort.`,
+      `${place.of()}: a NodePort has no address of its own: leave it out, or use HostPort.`,
     );
   }
   const wildcard = type === 'NodePort' || (type === 'HostPort' && spec.address === undefined);
-  const address = wildcard ? undefined : parseAddress(spec.address, `${where}.address`);
+  const address = wildcard ? undefined : parseAddress(spec.address, place);
   if (address && type !== 'HostPort' && isLoopback(address.text)) {
     throw new LoadBalancerError(
       'ERR_BPF_INVALID_ADDRESS',
-      `${where}.address: ${address.text} is a loopback address; only a HostPort may have one.`,
+      `${place.of('address')}: ${address.text} is a loopback address; only a HostPort may have one.`,
     );
   }
   return { type, address, port, protocol };
@@ -180,22 +199,12 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
       `Service ${name} needs an array of backends; it may be empty.`,
     );
   }
-  const backends: BackendDefinition[] = [];
-  const seen = new Set<string>();
-  for (let i = 0; i < spec.backends.length; i++) {
-    const backend = parseBackend(spec.backends[i] as BackendSpec, `Service ${name}: backends[${i}]`);
-    const endpoint = formatEndpoint(backend.address, backend.port);
-    if (seen.has(endpoint)) {
-      throw new LoadBalancerError(
-        'ERR_BPF_INVALID_BACKEND',
-        `Service ${name}: backend ${endpoint} appears twice.`,
-      );
-    }
-    seen.add(endpoint);
-    backends.push(backend);
-  }
-  const parsed = spec.frontends.map((f: FrontendSpec, i) =>
-    parseFrontend(f, `Service ${name}: frontends[${i}]`),
+  const place = new Place(`Service ${name}`);
+  const externalTrafficPolicy = parsePolicy(spec.externalTrafficPolicy, place, 'externalTrafficPolicy');
+  const internalTrafficPolicy = parsePolicy(spec.internalTrafficPolicy, place, 'internalTrafficPolicy');
+  const backends = parseBackends(spec.backends as readonly BackendSpec[], place);
+  const parsed = (spec.frontends as readonly FrontendSpec[]).map((f, i) =>
+    parseFrontend(f, place.at('frontends', i)),
   );
   const frontends: FrontendDefinition[] = [];
   for (const { type, address, port, protocol } of parsed) {
@@ -216,8 +225,8 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
     name,
     frontends,
     backends,
-    externalTrafficPolicy: parsePolicy(spec.externalTrafficPolicy, `Service ${name}: externalTrafficPolicy`),
-    internalTrafficPolicy: parsePolicy(spec.internalTrafficPolicy, `Service ${name}: internalTrafficPolicy`),
+    externalTrafficPolicy,
+    internalTrafficPolicy,
   };
 }
 

@@ -1,14 +1,13 @@
 import { layouts } from './abi';
 import { type Family, families } from './address';
 import { keySize, type Placement, serviceFlags, writeBackend, writeKey, writeService } from './encode';
-import { selectBackends } from './selection';
-import type { FrontendDefinition, ServiceDefinition } from './service-definition';
+import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
 import type { MapOperation } from '../types/native';
 
 /** Where a service's backends are, and how long their range is. */
 export interface PlacedRange extends Placement {
-  /** Entries of the range, which begins at `first`. */
-  readonly size: number;
+  /** What the range holds, from `first` on. */
+  readonly backends: readonly BackendDefinition[];
 }
 
 /** A service as it is in the tables. */
@@ -31,13 +30,14 @@ function encodeKeys(frontends: readonly FrontendDefinition[], family: Family): U
   return keys;
 }
 
-/** Removes the frontends that `removed` has and `kept` has not. */
-export function deletions(removed: readonly ServiceRecord[], kept: readonly ServiceRecord[]): MapOperation[] {
-  const staying = new Set<string>();
-  for (const { definition } of kept) for (const f of definition.frontends) staying.add(f.key);
+/** Removes the frontends of the records that no service has any more. */
+export function deletions(
+  records: readonly ServiceRecord[],
+  isOwned: (frontendKey: string) => boolean,
+): MapOperation[] {
   const gone: Record<Family, FrontendDefinition[]> = { 4: [], 6: [] };
-  for (const { definition } of removed) {
-    for (const f of definition.frontends) if (!staying.has(f.key)) gone[f.family].push(f);
+  for (const { definition } of records) {
+    for (const f of definition.frontends) if (!isOwned(f.key)) gone[f.family].push(f);
   }
   return families.flatMap((family): MapOperation[] =>
     gone[family].length === 0
@@ -78,23 +78,23 @@ export function updates(
 
 /** Writes the ranges. Those of a large change usually follow each other and go in one store. */
 export function backendStores(records: readonly ServiceRecord[]): MapOperation[] {
-  const ranges: { definition: ServiceDefinition; family: Family; placed: PlacedRange }[] = [];
-  for (const { definition, placements } of records) {
+  const ranges: PlacedRange[] = [];
+  for (const { placements } of records) {
     for (const family of families) {
       const placed = placements[family];
-      if (placed && placed.size > 0) ranges.push({ definition, family, placed });
+      if (placed && placed.backends.length > 0) ranges.push(placed);
     }
   }
-  ranges.sort((a, b) => a.placed.first - b.placed.first);
+  ranges.sort((a, b) => a.first - b.first);
   const operations: MapOperation[] = [];
   for (let stretch = takeStretch(ranges, 0); stretch; stretch = takeStretch(ranges, stretch.next)) {
     const bytes = new Uint8Array(stretch.count * backendSize);
     const view = new DataView(bytes.buffer);
     let at = 0;
     for (let i = stretch.from; i < stretch.next; i++) {
-      const { definition, family, placed } = ranges[i] as (typeof ranges)[number];
-      for (const backend of selectBackends(definition, family).backends) {
-        writeBackend(view, bytes, at, backend, placed.set);
+      const { backends, set } = ranges[i] as PlacedRange;
+      for (const backend of backends) {
+        writeBackend(view, bytes, at, backend, set);
         at += backendSize;
       }
     }
@@ -104,13 +104,13 @@ export function backendStores(records: readonly ServiceRecord[]): MapOperation[]
 }
 
 /** The ranges from index `from` on that lie end to end. */
-function takeStretch(ranges: readonly { placed: PlacedRange }[], from: number) {
-  const begin = ranges[from]?.placed.first;
+function takeStretch(ranges: readonly PlacedRange[], from: number) {
+  const begin = ranges[from]?.first;
   if (begin === undefined) return undefined;
   let count = 0;
   let next = from;
-  for (let range = ranges[next]; range?.placed.first === begin + count; range = ranges[++next]) {
-    count += range.placed.size;
+  for (let range = ranges[next]; range?.first === begin + count; range = ranges[++next]) {
+    count += range.backends.length;
   }
   return { from, next, start: begin, count };
 }

@@ -71,15 +71,14 @@ export class Transaction {
   /** What to run, in order. Each service goes over by the replacement of one value. */
   operations(): MapOperation[] {
     const [removed, added] = [this.#records('old'), this.#records('new')];
-    const { before, after } = this.#table.hints.change(removed, added);
-    return [...backendStores(added), ...this.#swap(removed, added, before, after)];
+    const isOwned = (key: string) => this.#ownerOf(key) !== undefined;
+    return [...backendStores(added), ...this.#swap(removed, added, isOwned)];
   }
 
   /** Takes {@link operations} back, whatever part of them was carried out: the old ranges are still intact. */
   undo(): MapOperation[] {
     const [removed, added] = [this.#records('new'), this.#records('old')];
-    const { before, after } = this.#table.hints.change(removed, added);
-    return this.#swap(removed, added, before, after);
+    return this.#swap(removed, added, (key) => this.#table.owners.has(key));
   }
 
   /** The kernel has the change: makes it the table's state. */
@@ -110,10 +109,19 @@ export class Transaction {
   #swap(
     removed: readonly ServiceRecord[],
     added: readonly ServiceRecord[],
-    before: readonly MapOperation[],
-    after: readonly MapOperation[],
+    isOwned: (frontendKey: string) => boolean,
   ): MapOperation[] {
-    return [...before, ...deletions(removed, added), ...updates(added, this.#table.nodeAddresses), ...after];
+    const { before, after } = this.#table.hints.change(removed, added);
+    return [
+      ...before,
+      ...deletions(removed, isOwned),
+      ...updates(added, this.#table.nodeAddresses),
+      ...after,
+    ];
+  }
+
+  #ownerOf(key: string): string | undefined {
+    return this.#owners.has(key) ? this.#owners.get(key) : this.#table.owners.get(key);
   }
 
   #records(which: 'old' | 'new'): ServiceRecord[] {
@@ -126,7 +134,7 @@ export class Transaction {
   }
 
   #checkOwner(key: string, name: string): void {
-    const owner = this.#owners.has(key) ? this.#owners.get(key) : this.#table.owners.get(key);
+    const owner = this.#ownerOf(key);
     if (owner === undefined || owner === name) return;
     throw new LoadBalancerError(
       'ERR_BPF_DUPLICATE_FRONTEND',
@@ -156,8 +164,8 @@ export class Transaction {
         this.#release(placements);
         throw this.#noRoom(definition);
       }
-      const [set, size, localFirst] = [this.#table.nextSet(), backends.length, first + localOffset];
-      placements[family] = { set, first, size, count, localFirst, localCount, usable };
+      const [set, localFirst] = [this.#table.nextSet(), first + localOffset];
+      placements[family] = { set, first, count, localFirst, localCount, usable, backends };
     }
     return placements;
   }
@@ -171,12 +179,13 @@ export class Transaction {
 
   /** For ranges that no program can have seen. */
   #release(placements: ServiceRecord['placements']): void {
-    for (const { first, size } of Object.values(placements)) this.#table.ranges.release(first, size);
+    for (const { first, backends } of Object.values(placements))
+      this.#table.ranges.release(first, backends.length);
   }
 
   #retire(record: ServiceRecord): void {
-    for (const { first, size } of Object.values(record.placements)) {
-      this.#table.retire({ start: first, count: size });
+    for (const { first, backends } of Object.values(record.placements)) {
+      this.#table.retire({ start: first, count: backends.length });
     }
   }
 
