@@ -128,4 +128,26 @@ static __always_inline __u32 lb_address_flags(const struct lb_addr *address, boo
   return info ? info->flags : 0;
 }
 
+/*
+ * The frontend that a destination names: itself, or, where the address may be any of this node's,
+ * the wildcard of its port. `hints` are those of the port.
+ */
+static __always_inline enum lb_choice_result
+lb_frontend_choose(const struct lb_addr *to, __be16 port, __u8 protocol, bool v6, enum lb_side side,
+                   __u8 hints, bool loopback, __u32 random, struct lb_choice *choice)
+{
+  __u32 wanted = side == LB_SIDE_SOCKET ? LB_ADDRESS_NODE : LB_ADDRESS_NODEPORT;
+  enum lb_choice_result result = LB_NO_SERVICE;
+
+  if (hints & LB_PORT_FRONTEND)
+    result = lb_service_choose(to, port, protocol, v6, side, random, choice);
+  if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
+      (loopback || lb_address_flags(to, v6) & wanted)) {
+    struct lb_addr any = {};
+
+    result = lb_service_choose(&any, port, protocol, v6, side, random, choice);
+  }
+  return result;
+}
+
 #endif /* BPF_LB_SERVICE_H */

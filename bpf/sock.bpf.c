@@ -36,32 +36,14 @@ static __always_inline bool is_balanced(__u32 protocol)
 }
 
 /*
- * The frontend that `address` and `port` name: itself, or, on an address of this node, the
- * wildcard. Loopback addresses belong to the namespace that uses them: only the host's own lead to
- * services, a pod's 127.0.0.1 stays the pod's.
+ * A datagram socket may be connected again. One that was translated and now goes its own way must
+ * not be told of the frontend any more, should its new peer be the same backend.
  */
-static __always_inline enum lb_choice_result
-choose(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 port, bool v6, __u32 random,
-       struct lb_choice *choice)
+static __always_inline int untranslated(struct bpf_sock_addr *ctx, bool connected)
 {
-  __u8 hints = lb_port_hints(bpf_ntohs(port));
-  enum lb_choice_result result = LB_NO_SERVICE;
-  bool loopback;
-
-  if (!(hints & (LB_PORT_FRONTEND | LB_PORT_WILDCARD)))
-    return LB_NO_SERVICE;
-  loopback = lb_addr_is_loopback(to, v6);
-  if (loopback && !in_host_netns(ctx))
-    return LB_NO_SERVICE;
-  if (hints & LB_PORT_FRONTEND)
-    result = lb_service_choose(to, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
-  if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
-      (loopback || lb_address_flags(to, v6) & LB_ADDRESS_NODE)) {
-    struct lb_addr any = {};
-
-    result = lb_service_choose(&any, port, ctx->protocol, v6, LB_SIDE_SOCKET, random, choice);
-  }
-  return result;
+  if (connected && ctx->protocol == IPPROTO_UDP)
+    lb_origin_release(bpf_get_socket_cookie(ctx));
+  return LB_PROCEED;
 }
 
 /*
@@ -77,12 +59,16 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   struct lb_origin origin;
   __u64 cookie = 0;
   __u32 random;
+  bool loopback;
+  __u8 hints;
 
   if (!is_balanced(ctx->protocol))
     return LB_PROCEED;
-  /* The hint is tested again in choose(); here it spares most sockets the random number. */
-  if (!lb_port_hints(bpf_ntohs(*port)))
-    return LB_PROCEED;
+  hints = lb_port_hints(bpf_ntohs(*port)) & (LB_PORT_FRONTEND | LB_PORT_WILDCARD);
+  loopback = hints && lb_addr_is_loopback(to, v6);
+  /* Loopback addresses belong to the namespace that uses them: a pod's 127.0.0.1 stays its own. */
+  if (!hints || (loopback && !in_host_netns(ctx)))
+    return untranslated(ctx, connected);
   if (connected) {
     random = bpf_get_prandom_u32();
   } else {
@@ -90,11 +76,12 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
     cookie = bpf_get_socket_cookie(ctx);
     random = (__u32)cookie * 2654435761u;
   }
-  switch (choose(ctx, to, *port, v6, random, &choice)) {
+  switch (lb_frontend_choose(to, *port, ctx->protocol, v6, LB_SIDE_SOCKET, hints, loopback, random,
+                             &choice)) {
   case LB_CHOSEN:
     break;
   case LB_NO_SERVICE:
-    return LB_PROCEED;
+    return untranslated(ctx, connected);
   case LB_NO_LOCAL_BACKEND:
     lb_count(LB_COUNTER_SOCKET_NO_LOCAL_BACKEND);
     return reject(ETIMEDOUT);

@@ -87,28 +87,18 @@ forward(struct __sk_buff *skb, struct lb_packet *p, const union lb_tuple *to, __
   return redirect ? send(skb, &fib, v6) : LB_NEXT;
 }
 
-/* The service that a packet from outside asks for: an address of its own, or a port of the node. */
 static __always_inline enum lb_choice_result
 choose(const struct lb_packet *p, bool v6, __u8 hints, struct lb_choice *choice)
 {
-  enum lb_choice_result result = LB_NO_SERVICE;
   __u32 random = bpf_get_prandom_u32();
-  __be16 port = lb_dport(&p->tuple, v6);
   struct lb_addr to;
 
   if (v6)
     lb_addr_copy(to.word, p->tuple.v6.daddr);
   else
     to = lb_addr_from4(p->tuple.v4.daddr);
-  if (hints & LB_PORT_FRONTEND)
-    result = lb_service_choose(&to, port, p->protocol, v6, LB_SIDE_DEVICE, random, choice);
-  if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
-      lb_address_flags(&to, v6) & LB_ADDRESS_NODEPORT) {
-    struct lb_addr any = {};
-
-    result = lb_service_choose(&any, port, p->protocol, v6, LB_SIDE_DEVICE, random, choice);
-  }
-  return result;
+  return lb_frontend_choose(&to, lb_dport(&p->tuple, v6), p->protocol, v6, LB_SIDE_DEVICE, hints,
+                            false, random, choice);
 }
 
 /*
