@@ -20,7 +20,6 @@
       'cflags': ['-Wall', '-Wextra', '-Werror', '-Wno-missing-field-initializers', '-fvisibility=hidden'],
       'cflags_cc': ['-std=c++17'],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
-      'libraries': ['-lmnl'],
       'ldflags': [
         '-static-libstdc++',
         '-Wl,--gc-sections',

@@ -9,6 +9,7 @@ exec 9<scripts/setup.sh
 flock 9
 
 source scripts/step.sh
+source scripts/debian.sh
 
 check_machine() {
   [ "$(uname -s)" = Linux ] || fail 'setup: bpf-lb runs on Linux only; on other systems use a Linux virtual machine.'
@@ -24,33 +25,15 @@ check_machine() {
   fi
 }
 
-# What builds (clang-19 to libmnl-dev), what checks the code, what the tests and examples use.
+# What builds (clang-19 to bzip2), what checks the code, what the tests and examples use.
 readonly packages=(
-  clang-19 llvm-19 bpftool g++ make python3 bzip2 libmnl-dev
+  clang-19 llvm-19 bpftool g++ make python3 bzip2
   clang-format-19
   iproute2 nftables iptables nginx-light procps util-linux
 )
 
-install_packages() {
-  local missing=() package
-  command -v dpkg-query >/dev/null || {
-    echo "setup: this is not Debian, so the tools are taken as they are; needed are: ${packages[*]}." >&2
-    return
-  }
-  for package in "${packages[@]}"; do
-    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-  done
-  if [ ${#missing[@]} = 0 ]; then return; fi
-  [ "$(id -u)" = 0 ] || fail "setup: Debian packages are missing; as root run: apt-get install ${missing[*]}"
-  echo "setup: installing Debian packages: ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  quietly apt-get -q update
-  # Nothing that a package brings may start on its own here: the tests start what they need.
-  RUNLEVEL=1 quietly apt-get -q install --yes --no-install-recommends "${missing[@]}"
-}
-
 check_machine
-install_packages
+install_packages "${packages[@]}"
 step node_modules/.setup-stamp 'setup: installing npm packages' package-lock.json -- npm ci
 scripts/fetch-vendor.sh
 scripts/build-bpf.sh

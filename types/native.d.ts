@@ -19,7 +19,7 @@ export interface Native {
   readonly abi: Readonly<Record<string, StructLayout>>;
   /** The network namespace of the calling thread: SO_NETNS_COOKIE and the inode of /proc/thread-self/ns/net. */
   netns(): { cookie: bigint; inode: bigint };
-  /** Links, addresses and routes of this network namespace: three rtnetlink dumps, parsed by libmnl. */
+  /** Links, addresses and routes of this network namespace: rtnetlink dumps. */
   network(): Promise<Network>;
   /**
    * Connects a datagram socket to `address` from a child process inside the cgroup `cgroup` (made below it and
@@ -108,7 +108,7 @@ export interface Datapath {
   close(): void;
 }
 
-/** Not detached before it is collected; needs no `Datapath` to live, but is closed by its `close()`. */
+/** A program at a hook. Unless it is pinned, it is detached when it is collected, or by `close()` of its datapath. */
 export interface Link {
   /** Kernel's link id; 0 for a clsact filter. */
   readonly id: number;

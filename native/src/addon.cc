@@ -71,6 +71,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("netns", Napi::Function::New<Callable<GetNetworkNamespace>>(env, "netns"));
   exports.Set("network", Napi::Function::New<Callable<GetNetwork>>(env, "network"));
   exports.Set("canary", Napi::Function::New<Callable<RunCanary>>(env, "canary"));
+  exports.Set("gracePeriod", Napi::Function::New<Callable<AwaitGracePeriod>>(env, "gracePeriod"));
   exports.Set("mountBpffs", Napi::Function::New<Callable<MountBpffsAt>>(env, "mountBpffs"));
   exports.Set("filesystemType",
               Napi::Function::New<Callable<GetFilesystemType>>(env, "filesystemType"));

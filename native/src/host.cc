@@ -94,6 +94,16 @@ Napi::Value RunCanary(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value AwaitGracePeriod(const Napi::CallbackInfo& info) {
+  return PromiseWorker<bool>::Start(
+      info.Env(), "bpf-lb grace period", Napi::Object::New(info.Env()),
+      [] {
+        WaitForGracePeriod();
+        return true;
+      },
+      [](Napi::Env env, bool) { return env.Undefined(); });
+}
+
 Napi::Value MountBpffsAt(const Napi::CallbackInfo& info) {
   MountBpffs(StringArgument(info[0], "path"));
   return info.Env().Undefined();

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rtnetlink.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <functional>
-#include <memory>
 
 #include "errors.h"
+#include "file_descriptor.h"
+
+// The parser that libbpf has for its own needs, linked statically with it: it checks every length.
+// Declared here because its header is not C++.
+struct libbpf_nla_policy;
+extern "C" int libbpf_nla_parse(nlattr* attributes[], int max_type, nlattr* first, int length,
+                                libbpf_nla_policy* policy);
 
 namespace lb {
 namespace {
@@ -21,104 +28,106 @@ namespace {
 // A dump that a change interrupts is begun again.
 constexpr int kAttempts = 10;
 constexpr size_t kReceiveBuffer = 32 * 1024;  // the largest piece in which the kernel sends a dump
+constexpr uint32_t kSequence = 1;
 
 // More than any of the messages read here has; IFLA_* are the most.
-constexpr size_t kTypes = IFLA_MAX + 1;
+constexpr int kMaxType = IFLA_MAX;
 static_assert(IFLA_MAX >= IFA_MAX && IFLA_MAX >= RTA_MAX && IFLA_MAX >= IFLA_INFO_MAX);
 
-using Socket = std::unique_ptr<mnl_socket, int (*)(mnl_socket*)>;
 using MessageHandler = std::function<void(const nlmsghdr*)>;
 
 // The attributes of one message by type. A repeated one replaces the earlier.
 class Attributes {
  public:
-  void Add(const nlattr* attribute) {
-    const uint16_t type = mnl_attr_get_type(attribute);
-    if (type < kTypes) attributes_[type] = attribute;
+  Attributes() = default;
+  Attributes(const void* bytes, size_t length) {
+    auto* first = static_cast<nlattr*>(const_cast<void*>(bytes));
+    if (libbpf_nla_parse(attributes_.data(), kMaxType, first, static_cast<int>(length), nullptr)) {
+      attributes_.fill(nullptr);
+    }
   }
   uint32_t Number(int type, uint32_t missing = 0) const {
-    const nlattr* attribute = attributes_[type];
-    if (attribute == nullptr || mnl_attr_validate(attribute, MNL_TYPE_U32) < 0) return missing;
-    return mnl_attr_get_u32(attribute);
+    uint32_t number;
+    if (Length(type) != sizeof(number)) return missing;
+    std::memcpy(&number, Data(type), sizeof(number));
+    return number;
   }
   std::string Text(int type) const {
-    const nlattr* attribute = attributes_[type];
-    if (attribute == nullptr) return "";
-    const char* text = static_cast<const char*>(mnl_attr_get_payload(attribute));
-    return std::string(text, strnlen(text, mnl_attr_get_payload_len(attribute)));
+    const char* text = static_cast<const char*>(Data(type));
+    return text == nullptr ? "" : std::string(text, strnlen(text, Length(type)));
   }
   // Empty unless it has the length of an address of that family.
   std::vector<uint8_t> Address(int type, int family) const {
-    const nlattr* attribute = attributes_[type];
-    const size_t length = AddressLength(family);
-    if (attribute == nullptr || mnl_attr_get_payload_len(attribute) != length) return {};
-    const auto* bytes = static_cast<const uint8_t*>(mnl_attr_get_payload(attribute));
-    return std::vector<uint8_t>(bytes, bytes + length);
+    if (Length(type) != AddressLength(family)) return {};
+    const auto* bytes = static_cast<const uint8_t*>(Data(type));
+    return std::vector<uint8_t>(bytes, bytes + Length(type));
   }
-  const nlattr* operator[](int type) const { return attributes_[type]; }
+  Attributes Nested(int type) const {
+    return Has(type) ? Attributes(Data(type), Length(type)) : Attributes();
+  }
+  bool Has(int type) const { return attributes_[type] != nullptr; }
+  const void* Data(int type) const {
+    return Has(type) ? reinterpret_cast<const char*>(attributes_[type]) + NLA_HDRLEN : nullptr;
+  }
+  size_t Length(int type) const {
+    return Has(type) ? static_cast<size_t>(attributes_[type]->nla_len) - NLA_HDRLEN : 0;
+  }
 
   static size_t AddressLength(int family) { return family == AF_INET6 ? 16 : 4; }
 
  private:
-  std::array<const nlattr*, kTypes> attributes_{};
+  std::array<nlattr*, kMaxType + 1> attributes_{};
 };
 
-Attributes AttributesIn(const void* bytes, size_t length) {
-  Attributes attributes;
-  const auto* end = static_cast<const char*>(bytes) + length;
-  const auto* attribute = static_cast<const nlattr*>(bytes);
-  while (mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)))) {
-    attributes.Add(attribute);
-    attribute = mnl_attr_next(attribute);
-  }
-  return attributes;
+// What follows a message's fixed header of type T.
+template <typename T>
+Attributes AttributesAfter(const nlmsghdr* message) {
+  const size_t offset = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(T)));
+  if (message->nlmsg_len <= offset) return {};
+  return Attributes(reinterpret_cast<const char*>(message) + offset, message->nlmsg_len - offset);
 }
 
-Attributes AttributesOf(const nlmsghdr* message, size_t header_length) {
-  const auto* first =
-      static_cast<const char*>(mnl_nlmsg_get_payload_offset(message, header_length));
-  const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
-  return AttributesIn(first, first < end ? static_cast<size_t>(end - first) : 0);
-}
-
-Attributes AttributesOf(const nlattr* nest) {
-  if (nest == nullptr) return {};
-  return AttributesIn(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest));
-}
-
-// The payload of a message, or null if it is shorter than T.
+// The fixed header of a message, or null if it is shorter than T.
 template <typename T>
 const T* HeaderOf(const nlmsghdr* message) {
-  if (mnl_nlmsg_get_payload_len(message) < sizeof(T)) return nullptr;
-  return static_cast<const T*>(mnl_nlmsg_get_payload(message));
+  if (message->nlmsg_len < NLMSG_LENGTH(sizeof(T))) return nullptr;
+  return static_cast<const T*>(NLMSG_DATA(message));
 }
 
-int HandleMessage(const nlmsghdr* message, void* handler) {
-  (*static_cast<const MessageHandler*>(handler))(message);
-  return MNL_CB_OK;
+// Hands out the messages of one piece of a dump. Returns 0 when more pieces follow, ENODATA at the
+// end of the dump, or the errno that the kernel reported.
+int HandlePiece(const char* buffer, size_t length, const MessageHandler& handle) {
+  for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer); NLMSG_OK(message, length);
+       message = NLMSG_NEXT(message, length)) {
+    if (message->nlmsg_seq != kSequence) continue;
+    if (message->nlmsg_flags & NLM_F_DUMP_INTR) return EINTR;
+    if (message->nlmsg_type == NLMSG_DONE) return ENODATA;
+    if (message->nlmsg_type == NLMSG_ERROR) {
+      const auto* error = HeaderOf<nlmsgerr>(message);
+      return error == nullptr ? EBADMSG : -error->error;
+    }
+    handle(message);
+  }
+  return 0;
 }
 
 // One dump; an errno, or 0.
 int TryDump(uint16_t type, uint8_t family, const MessageHandler& handle) {
-  Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC), mnl_socket_close);
+  FileDescriptor socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   if (!socket) return errno;
+  struct {
+    nlmsghdr header;
+    ifinfomsg body;  // as long as the body of each kind of request; all begin with the family
+  } request{};
+  request.header = {sizeof(request), type, NLM_F_REQUEST | NLM_F_DUMP, kSequence, 0};
+  request.body.ifi_family = family;
+  if (send(socket.get(), &request, sizeof(request), 0) < 0) return errno;
   std::vector<char> buffer(kReceiveBuffer);
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = type;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request->nlmsg_seq = 1;
-  // Long enough for the header of each kind of request; all of them begin with the family.
-  *static_cast<uint8_t*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg))) = family;
-  if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return errno;
-  if (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0) return errno;
-  const unsigned int port = mnl_socket_get_portid(socket.get());
   for (;;) {
-    const ssize_t length = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+    const ssize_t length = recv(socket.get(), buffer.data(), buffer.size(), 0);
     if (length < 0) return errno;
-    const int rc = mnl_cb_run(buffer.data(), static_cast<size_t>(length), 1, port, HandleMessage,
-                              const_cast<MessageHandler*>(&handle));
-    if (rc < 0) return errno;
-    if (rc == MNL_CB_STOP) return 0;
+    const int rc = HandlePiece(buffer.data(), static_cast<size_t>(length), handle);
+    if (rc != 0) return rc == ENODATA ? 0 : rc;
   }
 }
 
@@ -137,8 +146,8 @@ std::vector<Item> Dump(uint16_t type, uint8_t family, const char* what,
 void ParseLink(const nlmsghdr* message, std::vector<NetworkLink>& links) {
   const auto* header = HeaderOf<ifinfomsg>(message);
   if (header == nullptr || message->nlmsg_type != RTM_NEWLINK) return;
-  const auto attributes = AttributesOf(message, sizeof(ifinfomsg));
-  const auto info = AttributesOf(attributes[IFLA_LINKINFO]);
+  const auto attributes = AttributesAfter<ifinfomsg>(message);
+  const auto info = attributes.Nested(IFLA_LINKINFO);
   links.push_back({static_cast<uint32_t>(header->ifi_index), attributes.Text(IFLA_IFNAME),
                    header->ifi_flags, info.Text(IFLA_INFO_KIND), attributes.Number(IFLA_MASTER),
                    attributes.Number(IFLA_MTU), header->ifi_type});
@@ -148,7 +157,7 @@ void ParseAddress(const nlmsghdr* message, std::vector<NetworkAddress>& addresse
   const auto* header = HeaderOf<ifaddrmsg>(message);
   if (header == nullptr || message->nlmsg_type != RTM_NEWADDR) return;
   if (header->ifa_family != AF_INET && header->ifa_family != AF_INET6) return;
-  const auto attributes = AttributesOf(message, sizeof(ifaddrmsg));
+  const auto attributes = AttributesAfter<ifaddrmsg>(message);
   // With a peer, IFA_ADDRESS is the peer's and IFA_LOCAL ours.
   std::vector<uint8_t> address = attributes.Address(IFA_LOCAL, header->ifa_family);
   if (address.empty()) address = attributes.Address(IFA_ADDRESS, header->ifa_family);
@@ -159,7 +168,7 @@ void ParseAddress(const nlmsghdr* message, std::vector<NetworkAddress>& addresse
 
 // RTA_VIA: a gateway of the other address family.
 bool HasGateway(const Attributes& attributes) {
-  return attributes[RTA_GATEWAY] != nullptr || attributes[RTA_VIA] != nullptr;
+  return attributes.Has(RTA_GATEWAY) || attributes.Has(RTA_VIA);
 }
 
 void ParseRoute(const nlmsghdr* message, std::vector<NetworkRoute>& routes) {
@@ -167,7 +176,7 @@ void ParseRoute(const nlmsghdr* message, std::vector<NetworkRoute>& routes) {
   if (header == nullptr || message->nlmsg_type != RTM_NEWROUTE) return;
   if (header->rtm_family != AF_INET && header->rtm_family != AF_INET6) return;
   if (header->rtm_type != RTN_UNICAST || (header->rtm_flags & RTM_F_CLONED)) return;
-  const auto attributes = AttributesOf(message, sizeof(rtmsg));
+  const auto attributes = AttributesAfter<rtmsg>(message);
   NetworkRoute route{};
   route.family = header->rtm_family == AF_INET6 ? 6 : 4;
   route.destination = attributes.Address(RTA_DST, header->rtm_family);
@@ -179,18 +188,17 @@ void ParseRoute(const nlmsghdr* message, std::vector<NetworkRoute>& routes) {
   route.table = attributes.Number(RTA_TABLE, header->rtm_table);
   route.ifindex = attributes.Number(RTA_OIF);
   route.gateway = HasGateway(attributes);
-  const nlattr* hops = attributes[RTA_MULTIPATH];
-  if (hops == nullptr) {
+  if (!attributes.Has(RTA_MULTIPATH)) {
     routes.push_back(route);
     return;
   }
-  const auto* next = static_cast<const uint8_t*>(mnl_attr_get_payload(hops));
-  size_t left = mnl_attr_get_payload_len(hops);
+  const auto* next = static_cast<const uint8_t*>(attributes.Data(RTA_MULTIPATH));
+  size_t left = attributes.Length(RTA_MULTIPATH);
   while (left >= sizeof(rtnexthop)) {
     const auto* hop = reinterpret_cast<const rtnexthop*>(next);
     if (hop->rtnh_len < sizeof(rtnexthop) || hop->rtnh_len > left) break;
     route.ifindex = static_cast<uint32_t>(hop->rtnh_ifindex);
-    route.gateway = HasGateway(AttributesIn(hop + 1, hop->rtnh_len - sizeof(rtnexthop)));
+    route.gateway = HasGateway(Attributes(hop + 1, hop->rtnh_len - sizeof(rtnexthop)));
     routes.push_back(route);
     const size_t step = RTNH_ALIGN(hop->rtnh_len);
     if (step >= left) break;

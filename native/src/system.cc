@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "system.h"
 
+#include <linux/membarrier.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -37,6 +40,12 @@ void MountBpffs(const std::string& path) {
     const int error = errno;
     umount(path.c_str());
     throw SystemError(error, "mount", path);
+  }
+}
+
+void WaitForGracePeriod() {
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
+    throw SystemError(errno, "membarrier");
   }
 }
 

@@ -58,12 +58,12 @@ describe('the npm package', function () {
     assert.equal(await inApp(whichAddon), `prebuilds/linux-${process.arch}/bpf-lb.glibc.node`);
   });
 
-  it('needs nothing of the system but libc, libgcc_s and libmnl', async () => {
+  it('needs nothing of the system but libc and libgcc_s', async () => {
     const addon = path.join(packed.installed, `prebuilds/linux-${process.arch}/bpf-lb.glibc.node`);
     const { stdout } = await run('readelf', ['--dynamic', '--wide', addon]);
     const needed = [...stdout.matchAll(/\(NEEDED\).*\[(.+)\]/g)].map(([, library]) => library);
     assert.deepEqual(
-      needed.filter((library) => !/^(libc|libgcc_s|libmnl|ld-linux-.+)\.so\.\d+$/.test(String(library))),
+      needed.filter((library) => !/^(libc|libgcc_s|ld-linux-.+)\.so\.\d+$/.test(String(library))),
       [],
     );
   });
