@@ -3,12 +3,13 @@
  * when it is shown, not for each of a million backends that are well-formed.
  */
 export class Place {
-  readonly #root: string;
+  /** The service. */
+  readonly root: string;
   #list = '';
   #index = 0;
 
   constructor(root: string) {
-    this.#root = root;
+    this.root = root;
   }
 
   /** Moves to an element of a list. */
@@ -20,7 +21,7 @@ export class Place {
 
   /** `Service web: backends[3].port`. */
   of(field?: string): string {
-    const element = this.#list ? `${this.#root}: ${this.#list}[${this.#index}]` : this.#root;
+    const element = this.#list ? `${this.root}: ${this.#list}[${this.#index}]` : this.root;
     if (field === undefined) return element;
     return this.#list ? `${element}.${field}` : `${element}: ${field}`;
   }

@@ -98,20 +98,33 @@ function parseBackend(spec: BackendSpec, place: Place): BackendDefinition {
 
 function parseBackends(specs: readonly BackendSpec[], place: Place): BackendDefinition[] {
   const backends: BackendDefinition[] = [];
-  const addresses = new Set<string>();
-  for (const [i, spec] of specs.entries()) {
-    const backend = parseBackend(spec, place.at('backends', i));
-    const { address, port } = backend;
-    if (addresses.has(address) && backends.some((b) => b.address === address && b.port === port)) {
-      throw new LoadBalancerError(
-        'ERR_BPF_INVALID_BACKEND',
-        `${place.of()} is there twice: ${formatEndpoint(address, port)}.`,
-      );
+  for (let i = 0; i < specs.length; i++)
+    backends.push(parseBackend(specs[i] as BackendSpec, place.at('backends', i)));
+  const twice = findDuplicate(backends);
+  if (!twice) return backends;
+  const endpoint = formatEndpoint(twice.address, twice.port);
+  throw new LoadBalancerError(
+    'ERR_BPF_INVALID_BACKEND',
+    `${place.root}: backend ${endpoint} is there twice.`,
+  );
+}
+
+/** Most lists are short, and comparing all pairs is then cheaper than any set. */
+const shortList = 16;
+
+function findDuplicate(backends: readonly BackendDefinition[]): BackendDefinition | undefined {
+  if (backends.length <= shortList) {
+    for (let i = 1; i < backends.length; i++) {
+      const { address, port } = backends[i] as BackendDefinition;
+      for (let j = 0; j < i; j++) {
+        const other = backends[j] as BackendDefinition;
+        if (other.port === port && other.address === address) return other;
+      }
     }
-    addresses.add(address);
-    backends.push(backend);
+    return undefined;
   }
-  return backends;
+  const seen = new Set<string>();
+  return backends.find((b) => seen.size === seen.add(formatEndpoint(b.address, b.port)).size);
 }
 
 interface ParsedFrontend {

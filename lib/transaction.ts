@@ -145,9 +145,8 @@ export class Transaction {
   #checkEntries(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
     const have = this.#table.capacity.frontends;
     for (const family of families) {
-      const count = (d: ServiceDefinition | undefined) =>
-        d ? d.frontends.reduce((n, f) => n + (f.family === family ? 1 : 0), 0) : 0;
-      const more = count(definition) - count(current?.definition);
+      const more =
+        countFrontends(definition, family) - (current ? countFrontends(current.definition, family) : 0);
       const need = this.#table.entries[family] + this.#entries[family] + more;
       if (more > 0 && need > have)
         throw new MapFullError(`services${family}`, need, have, 'capacity.frontends');
@@ -157,7 +156,7 @@ export class Transaction {
   #place(definition: ServiceDefinition): Partial<Record<Family, PlacedRange>> {
     const placements: Partial<Record<Family, PlacedRange>> = {};
     for (const family of families) {
-      if (!definition.frontends.some((f) => f.family === family)) continue;
+      if (countFrontends(definition, family) === 0) continue;
       const { backends, count, localOffset, localCount, usable } = selectBackends(definition, family);
       const first = this.#table.ranges.allocate(backends.length);
       if (first === undefined) {
@@ -205,6 +204,12 @@ export class Transaction {
     else if (!change.old && !record) this.#changes.delete(name);
     else change.new = record;
   }
+}
+
+function countFrontends({ frontends }: ServiceDefinition, family: Family): number {
+  let count = 0;
+  for (const frontend of frontends) if (frontend.family === family) count++;
+  return count;
 }
 
 function idOf(frontend: FrontendDefinition, current: ServiceRecord | undefined): number | undefined {

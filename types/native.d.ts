@@ -66,6 +66,8 @@ export type MapOperation =
 export interface Datapath {
   /** Runs the operations in order. On failure the error also has `operation` (index) and `done` (elements of it that were carried out). */
   commit(operations: readonly MapOperation[]): Promise<void>;
+  /** The same on the calling thread, for changes so small that a change of threads would cost more. */
+  commitNow(operations: readonly MapOperation[]): void;
   /** One element, or undefined. Of a per-CPU map, see `update`. */
   lookup(map: string, key: Uint8Array): Uint8Array | undefined;
   /** All elements, in batches. */

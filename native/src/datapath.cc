@@ -33,9 +33,10 @@ uint32_t IfindexArgument(const Napi::Value& value) {
 Napi::Function Datapath::Define(Napi::Env env) {
   return DefineClass(
       env, "Datapath",
-      {Method<&Datapath::Commit>("commit"), Method<&Datapath::Lookup>("lookup"),
-       Method<&Datapath::Dump>("dump"), Method<&Datapath::Read>("read"),
-       Method<&Datapath::GetMapInfo>("mapInfo"), Method<&Datapath::GetProgramInfo>("programInfo"),
+      {Method<&Datapath::Commit>("commit"), Method<&Datapath::CommitNow>("commitNow"),
+       Method<&Datapath::Lookup>("lookup"), Method<&Datapath::Dump>("dump"),
+       Method<&Datapath::Read>("read"), Method<&Datapath::GetMapInfo>("mapInfo"),
+       Method<&Datapath::GetProgramInfo>("programInfo"),
        Method<&Datapath::AttachCgroup>("attachCgroup"), Method<&Datapath::AttachTcx>("attachTcx"),
        Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::PinMap>("pinMap"),
        Method<&Datapath::RunTest>("testRun"), Method<&Datapath::Close>("close")});
@@ -63,6 +64,12 @@ Napi::Value Datapath::Commit(const Napi::CallbackInfo& info) {
         return std::monostate();
       },
       [](Napi::Env env, std::monostate) { return env.Undefined(); });
+}
+
+Napi::Value Datapath::CommitNow(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  RunOperations(OperationsArgument(info[0], *object, Napi::Array::New(info.Env())));
+  return info.Env().Undefined();
 }
 
 Napi::Value Datapath::Lookup(const Napi::CallbackInfo& info) {

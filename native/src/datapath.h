@@ -27,6 +27,7 @@ class Datapath : public Wrapped<Datapath> {
   using Attach = std::function<std::unique_ptr<Attachment>(const Program&)>;
 
   Napi::Value Commit(const Napi::CallbackInfo& info);
+  Napi::Value CommitNow(const Napi::CallbackInfo& info);
   Napi::Value Lookup(const Napi::CallbackInfo& info);
   Napi::Value Dump(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
