@@ -132,9 +132,12 @@ static __always_inline const struct lb_settings *lb_settings(void)
 static __always_inline __u8 lb_port_hints(__u16 host_order_port)
 {
   __u32 zero = 0;
+  __u32 index = host_order_port;
   const struct lb_ports *all = bpf_map_lookup_elem(&ports, &zero);
 
-  return all ? all->hints[host_order_port] : 0;
+  /* Linux 6.1 does not see that a swapped port has 16 bits: the mask must not be optimised away. */
+  asm volatile("" : "+r"(index));
+  return all ? all->hints[index & 0xffff] : 0;
 }
 
 #endif /* BPF_LB_MAPS_H */

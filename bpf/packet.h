@@ -32,6 +32,9 @@
 #define LB_UDP_CHECKSUM_OFFSET offsetof(struct udphdr, check)
 #define LB_TCP_CHECKSUM_OFFSET offsetof(struct tcphdr, check)
 
+/* Where the IP header begins: tags are not in the packet but beside it. */
+#define LB_L3 ETH_HLEN
+
 /* No transport header begins later: lets the verifier bound an offset that was kept in memory. */
 #define LB_L4_MASK 0x7f
 
@@ -42,7 +45,6 @@ union lb_tuple {
 
 struct lb_packet {
   union lb_tuple tuple;
-  __u32 l3; /* offset of the IP header */
   __u32 l4; /* offset of the TCP or UDP header */
   __u8 protocol;
   __u8 tcp_flags;
@@ -75,27 +77,26 @@ static __always_inline bool lb_linear(struct __sk_buff *skb, __u32 end)
  */
 static __always_inline bool lb_parse(struct __sk_buff *skb, bool v6, struct lb_packet *p)
 {
-  __u32 l3 = ETH_HLEN;
   __u32 l4;
   void *data, *end;
   __u8 *l4_bytes;
 
-  if (!lb_linear(skb,
-                 l3 + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct udphdr)))
+  if (!lb_linear(skb, LB_L3 + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
+                          sizeof(struct udphdr)))
     return false;
   data = (void *)(long)skb->data;
   end = (void *)(long)skb->data_end;
   if (v6) {
-    struct ipv6hdr *ip = data + l3;
+    struct ipv6hdr *ip = data + LB_L3;
 
     if ((void *)(ip + 1) > end)
       return false;
     p->protocol = ip->nexthdr;
     p->ttl = ip->hop_limit;
-    l4 = l3 + sizeof(*ip);
+    l4 = LB_L3 + sizeof(*ip);
     __builtin_memcpy(p->tuple.v6.saddr, &ip->saddr, 2 * sizeof(ip->saddr));
   } else {
-    struct iphdr *ip = data + l3;
+    struct iphdr *ip = data + LB_L3;
 
     if ((void *)(ip + 1) > end)
       return false;
@@ -103,7 +104,7 @@ static __always_inline bool lb_parse(struct __sk_buff *skb, bool v6, struct lb_p
       return false;
     p->protocol = ip->protocol;
     p->ttl = ip->ttl;
-    l4 = l3 + ip->ihl * 4;
+    l4 = LB_L3 + ip->ihl * 4;
     __builtin_memcpy(&p->tuple.v4.saddr, &ip->saddr, 2 * sizeof(ip->saddr));
   }
   if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
@@ -132,7 +133,6 @@ static __always_inline bool lb_parse(struct __sk_buff *skb, bool v6, struct lb_p
   } else {
     p->unchecked = !v6 && *(__be16 *)(l4_bytes + LB_UDP_CHECKSUM_OFFSET) == 0;
   }
-  p->l3 = l3;
   p->l4 = l4;
   return true;
 }
@@ -173,7 +173,7 @@ lb_rewrite(struct __sk_buff *skb, const struct lb_packet *p, const union lb_tupl
   data = (void *)(long)skb->data;
   end = (void *)(long)skb->data_end;
   if (v6) {
-    struct ipv6hdr *ip = data + p->l3;
+    struct ipv6hdr *ip = data + LB_L3;
 
     if ((void *)(ip + 1) > end)
       return false;
@@ -181,7 +181,7 @@ lb_rewrite(struct __sk_buff *skb, const struct lb_packet *p, const union lb_tupl
     if (forwarded)
       ip->hop_limit--;
   } else {
-    struct iphdr *ip = data + p->l3;
+    struct iphdr *ip = data + LB_L3;
 
     if ((void *)(ip + 1) > end)
       return false;

@@ -260,6 +260,11 @@ int bpf_lb_bind6(struct bpf_sock *ctx)
 SEC("cgroup/sock_release")
 int bpf_lb_release(struct bpf_sock *ctx)
 {
+  __be16 peer = ctx->dst_port;
+
+  /* Most sockets never had a cookie, and need not be given one to be told from translated ones. */
+  if (peer && !(lb_port_hints(bpf_ntohs(peer)) & LB_PORT_ORIGIN))
+    return LB_PROCEED;
   if (is_balanced(ctx->protocol))
     lb_origin_release(bpf_get_socket_cookie(ctx));
   return LB_PROCEED;
