@@ -76,7 +76,6 @@ enum lb_port_hint {
   LB_PORT_FRONTEND = 1 << 0, /* a frontend with an address of its own has this port */
   LB_PORT_WILDCARD = 1 << 1, /* a NodePort, or a HostPort without hostIP */
   LB_PORT_FLOW = 1 << 2,     /* flows through devices may have it, at the frontend or the backend */
-  LB_PORT_ORIGIN = 1 << 3,   /* sockets may have been translated to it */
 };
 
 struct lb_ports {

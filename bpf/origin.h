@@ -18,7 +18,7 @@ static __always_inline struct lb_origin_slot *lb_origin_slot(__u64 cookie)
   const struct lb_settings *s = lb_settings();
   __u32 index;
 
-  if (!s)
+  if (!s || cookie == 0)
     return NULL;
   index = (__u32)cookie & s->origin_mask;
   return bpf_map_lookup_elem(&origins, &index);
@@ -84,6 +84,8 @@ lb_origin_get(struct bpf_sock *sk, __u64 cookie, const struct lb_addr *backend, 
   const struct lb_origin_slot *slot = lb_origin_slot(cookie);
   const struct lb_origin_list *list;
 
+  if (cookie == 0)
+    return NULL;
   if (slot && slot->cookie == cookie && lb_origin_from(&slot->origin, backend, port))
     return &slot->origin;
   list = sk ? bpf_sk_storage_get(&origin_lists, sk, NULL, 0) : NULL;

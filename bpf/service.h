@@ -68,10 +68,15 @@ lb_service_find(const struct lb_addr *address, __be16 port, __u8 protocol, bool 
   return bpf_map_lookup_elem(&services4, &key);
 }
 
-/* `random` picks the backend: the same number picks the same one while the set is unchanged. */
+/*
+ * Draws the number that picks a backend; the same one picks the same backend while the set is
+ * unchanged. Called when there is a choice to make: most destinations are no service's.
+ */
+typedef __u32 (*lb_draw)(void *source);
+
 static __always_inline enum lb_choice_result
 lb_service_choose(const struct lb_addr *address, __be16 port, __u8 protocol, bool v6,
-                  enum lb_side side, __u32 random, struct lb_choice *choice)
+                  enum lb_side side, lb_draw draw, void *source, struct lb_choice *choice)
 {
   for (int attempt = 0; attempt < LB_ATTEMPTS; attempt++) {
     __u64 check;
@@ -96,7 +101,7 @@ lb_service_choose(const struct lb_addr *address, __be16 port, __u8 protocol, boo
     if (count == 0)
       return flags & LB_SERVICE_USABLE ? LB_NO_LOCAL_BACKEND : LB_NO_BACKEND;
 
-    __u32 index = first + (__u32)(((__u64)random * count) >> 32);
+    __u32 index = first + (__u32)(((__u64)draw(source) * count) >> 32);
     const struct lb_backend *backend = bpf_map_lookup_elem(&backends, &index);
 
     if (!backend || LB_READ_ONCE(backend->set) != set)
@@ -134,18 +139,18 @@ static __always_inline __u32 lb_address_flags(const struct lb_addr *address, boo
  */
 static __always_inline enum lb_choice_result
 lb_frontend_choose(const struct lb_addr *to, __be16 port, __u8 protocol, bool v6, enum lb_side side,
-                   __u8 hints, bool loopback, __u32 random, struct lb_choice *choice)
+                   __u8 hints, bool loopback, lb_draw draw, void *source, struct lb_choice *choice)
 {
   __u32 wanted = side == LB_SIDE_SOCKET ? LB_ADDRESS_NODE : LB_ADDRESS_NODEPORT;
   enum lb_choice_result result = LB_NO_SERVICE;
 
   if (hints & LB_PORT_FRONTEND)
-    result = lb_service_choose(to, port, protocol, v6, side, random, choice);
+    result = lb_service_choose(to, port, protocol, v6, side, draw, source, choice);
   if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
       (loopback || lb_address_flags(to, v6) & wanted)) {
     struct lb_addr any = {};
 
-    result = lb_service_choose(&any, port, protocol, v6, side, random, choice);
+    result = lb_service_choose(&any, port, protocol, v6, side, draw, source, choice);
   }
   return result;
 }

@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "cookie.h"
 #include "origin.h"
 #include "service.h"
 
@@ -42,8 +43,37 @@ static __always_inline bool is_balanced(__u32 protocol)
 static __always_inline int untranslated(struct bpf_sock_addr *ctx, bool connected)
 {
   if (connected && ctx->protocol == IPPROTO_UDP)
-    lb_origin_release(bpf_get_socket_cookie(ctx));
+    lb_origin_release(lb_cookie_of_caller(ctx));
   return LB_PROCEED;
+}
+
+/* A socket that asks for a destination. */
+struct asker {
+  struct bpf_sock_addr *ctx;
+  __u64 cookie;
+  bool connected;
+};
+
+/*
+ * Every connect() is a choice of its own, a datagram is not: an unconnected socket stays with its
+ * backend. The cookie, which is needed anyway, and the time make a number that is random enough for
+ * less than the helper's costs.
+ */
+static __always_inline __u32 draw(void *source)
+{
+  struct asker *asker = source;
+  __u64 mixed;
+
+  asker->cookie = bpf_get_socket_cookie(asker->ctx);
+  mixed = asker->cookie;
+  if (asker->connected)
+    mixed ^= bpf_jiffies64() << 32;
+  /* The finalizer of MurmurHash3. */
+  mixed ^= mixed >> 33;
+  mixed *= 0xff51afd7ed558ccd;
+  mixed ^= mixed >> 33;
+  mixed *= 0xc4ceb9fe1a85ec53;
+  return mixed >> 32;
 }
 
 /*
@@ -57,8 +87,7 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
 {
   struct lb_choice choice;
   struct lb_origin origin;
-  __u64 cookie = 0;
-  __u32 random;
+  struct asker asker = {.ctx = ctx, .connected = connected};
   bool loopback;
   __u8 hints;
 
@@ -69,15 +98,8 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   /* Loopback addresses belong to the namespace that uses them: a pod's 127.0.0.1 stays its own. */
   if (!hints || (loopback && !in_host_netns(ctx)))
     return untranslated(ctx, connected);
-  if (connected) {
-    random = bpf_get_prandom_u32();
-  } else {
-    /* Each datagram is a choice of its own; the cookie keeps a socket on one backend. */
-    cookie = bpf_get_socket_cookie(ctx);
-    random = (__u32)cookie * 2654435761u;
-  }
-  switch (lb_frontend_choose(to, *port, ctx->protocol, v6, LB_SIDE_SOCKET, hints, loopback, random,
-                             &choice)) {
+  switch (lb_frontend_choose(to, *port, ctx->protocol, v6, LB_SIDE_SOCKET, hints, loopback, draw,
+                             &asker, &choice)) {
   case LB_CHOSEN:
     break;
   case LB_NO_SERVICE:
@@ -90,14 +112,12 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
     return reject(ECONNREFUSED);
   }
 
-  if (connected)
-    cookie = bpf_get_socket_cookie(ctx);
   lb_addr_copy(origin.frontend, to->word);
   lb_addr_copy(origin.backend, choice.address.word);
   origin.frontend_port = *port;
   origin.backend_port = choice.port;
   origin.service = choice.service;
-  if (!lb_origin_put((struct bpf_sock *)ctx->sk, cookie, &origin, connected)) {
+  if (!lb_origin_put((struct bpf_sock *)ctx->sk, asker.cookie, &origin, connected)) {
     lb_count(LB_COUNTER_SOCKET_ORIGIN_LOST);
     return reject(ENOMEM);
   }
@@ -157,9 +177,7 @@ static __always_inline int forward6(struct bpf_sock_addr *ctx, bool connected)
 static __always_inline const struct lb_origin *
 reverse(struct bpf_sock_addr *ctx, const struct lb_addr *from)
 {
-  if (!is_balanced(ctx->protocol))
-    return NULL;
-  return lb_origin_get((struct bpf_sock *)ctx->sk, bpf_get_socket_cookie(ctx), from,
+  return lb_origin_get((struct bpf_sock *)ctx->sk, lb_cookie_of_caller(ctx), from,
                        (__be16)ctx->user_port);
 }
 
@@ -260,13 +278,7 @@ int bpf_lb_bind6(struct bpf_sock *ctx)
 SEC("cgroup/sock_release")
 int bpf_lb_release(struct bpf_sock *ctx)
 {
-  __be16 peer = ctx->dst_port;
-
-  /* Most sockets never had a cookie, and need not be given one to be told from translated ones. */
-  if (peer && !(lb_port_hints(bpf_ntohs(peer)) & LB_PORT_ORIGIN))
-    return LB_PROCEED;
-  if (is_balanced(ctx->protocol))
-    lb_origin_release(bpf_get_socket_cookie(ctx));
+  lb_origin_release(lb_cookie_of_sock(ctx));
   return LB_PROCEED;
 }
 

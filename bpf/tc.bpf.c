@@ -87,10 +87,11 @@ forward(struct __sk_buff *skb, struct lb_packet *p, const union lb_tuple *to, __
   return redirect ? send(skb, &fib, v6) : LB_NEXT;
 }
 
+static __always_inline __u32 draw(void *unused) { return bpf_get_prandom_u32(); }
+
 static __always_inline enum lb_choice_result
 choose(const struct lb_packet *p, bool v6, __u8 hints, struct lb_choice *choice)
 {
-  __u32 random = bpf_get_prandom_u32();
   struct lb_addr to;
 
   if (v6)
@@ -98,7 +99,7 @@ choose(const struct lb_packet *p, bool v6, __u8 hints, struct lb_choice *choice)
   else
     to = lb_addr_from4(p->tuple.v4.daddr);
   return lb_frontend_choose(&to, lb_dport(&p->tuple, v6), p->protocol, v6, LB_SIDE_DEVICE, hints,
-                            false, random, choice);
+                            false, draw, NULL, choice);
 }
 
 /*

@@ -138,7 +138,7 @@ export const ServiceFlag = {
 export const BackendFlag = { LOCAL: 1 } as const;
 
 /** `enum lb_port_hint` */
-export const PortHint = { FRONTEND: 1, WILDCARD: 2, FLOW: 4, ORIGIN: 8 } as const;
+export const PortHint = { FRONTEND: 1, WILDCARD: 2, FLOW: 4 } as const;
 
 /** `enum lb_address_flag` */
 export const AddressFlag = { NODE: 1, NODEPORT: 2 } as const;

@@ -101,7 +101,9 @@ function isNativeFailure(error: unknown): error is NativeFailure {
 /** Gives a failure of the addon its public type. `doing` completes the sentence "Cannot …". */
 export function asPublicError(error: unknown, doing: string): unknown {
   if (!isNativeFailure(error)) return error;
-  if (error.code === 'EPERM' || error.code === 'EACCES') {
+  /* The verifier says EACCES, too: of a program that reaches where it must not. */
+  const byVerifier = error.log?.includes('PROG LOAD LOG') ?? false;
+  if ((error.code === 'EPERM' || error.code === 'EACCES') && !byVerifier) {
     return new KernelError(
       'ERR_BPF_PERMISSION',
       `Cannot ${doing}: ${error.message}. Run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.`,

@@ -27,7 +27,7 @@ export class Hooks {
     const link = await attempt(`attach ${program} to ${cgroup}`, () =>
       this.#datapath.attachCgroup(program, cgroup),
     );
-    this.#pin(link, `link_${program}`);
+    if (this.#state) link.pin(this.#state.pathOf(`link_${program}`));
     return { program, attachment: 'cgroup', link };
   }
 
@@ -38,7 +38,7 @@ export class Hooks {
     direction: 'ingress' | 'egress',
   ): Promise<Hook> {
     const { link, attachment } = await this.#attachTc(program, device, direction);
-    this.#pin(link, `link_${program}_${device.ifindex}`);
+    if (this.#state) link.pin(this.#state.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
     return { program, attachment, link };
   }
 
@@ -65,9 +65,5 @@ export class Hooks {
       this.#datapath.attachClsact(program, ifindex, direction),
     );
     return { link, attachment: 'clsact' };
-  }
-
-  #pin(link: Link, name: string): void {
-    if (this.#state) link.pin(this.#state.pathOf(name));
   }
 }

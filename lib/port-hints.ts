@@ -3,8 +3,6 @@ import type { MapOperation } from '../types/native';
 import type { FrontendDefinition } from './service-definition';
 import type { ServiceRecord } from './table-image';
 
-const lastingHints = PortHint.FLOW | PortHint.ORIGIN;
-
 /**
  * Counts what each port number stands for, and keeps the hint table one step ahead: a bit is set before the first
  * entry that needs it is written, and cleared after the last one is gone.
@@ -20,33 +18,29 @@ export class PortHints {
     added: Iterable<ServiceRecord>,
   ): { before: MapOperation[]; after: MapOperation[] } {
     const touched = new Set<number>();
-    /** Flows and sockets outlive the frontend and the backend that they began with: these bits are never cleared. */
-    const lasting = new Map<number, number>();
-    const last = (port: number, hint: number) => {
-      if (((this.#hints[port] as number) & hint) !== hint) lasting.set(port, (lasting.get(port) ?? 0) | hint);
+    const newFlows = new Set<number>();
+    const noteFlow = ({ port }: { readonly port: number }) => {
+      if (!this.#has(port, PortHint.FLOW)) newFlows.add(port);
     };
     for (const { definition } of removed) {
       for (const frontend of definition.frontends) touched.add(this.#count(frontend, -1));
     }
     for (const { definition } of added) {
       const { frontends, backends } = definition;
-      let backendHints: number = PortHint.ORIGIN;
-      for (const frontend of frontends) {
-        touched.add(this.#count(frontend, 1));
-        if (frontend.type === 'ClusterIP') continue;
-        last(frontend.port, PortHint.FLOW);
-        backendHints |= PortHint.FLOW;
-      }
-      for (const { port } of backends) last(port, backendHints);
+      for (const frontend of frontends) touched.add(this.#count(frontend, 1));
+      if (frontends.every((f) => f.type === 'ClusterIP')) continue;
+      frontends.filter((f) => f.type !== 'ClusterIP').forEach(noteFlow);
+      backends.forEach(noteFlow);
     }
-    for (const port of lasting.keys()) touched.add(port);
+    for (const port of newFlows) touched.add(port);
     const before: MapOperation[] = [];
     const after: MapOperation[] = [];
     for (const port of touched) {
       const was = this.#hints[port] as number;
       const now =
-        (was & lastingHints) |
-        (lasting.get(port) ?? 0) |
+        /* Flows outlive the frontend and the backend that they began with, so their bit is never cleared. */
+        (was & PortHint.FLOW) |
+        (newFlows.has(port) ? PortHint.FLOW : 0) |
         (this.#frontends[port] ? PortHint.FRONTEND : 0) |
         (this.#wildcards[port] ? PortHint.WILDCARD : 0);
       if ((was | now) !== was) before.push(store(port, was | now));
@@ -54,6 +48,10 @@ export class PortHints {
       this.#hints[port] = now;
     }
     return { before, after };
+  }
+
+  #has(port: number, hint: number): boolean {
+    return ((this.#hints[port] as number) & hint) !== 0;
   }
 
   #count({ address, port }: FrontendDefinition, by: 1 | -1): number {

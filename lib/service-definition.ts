@@ -216,7 +216,7 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
   const externalTrafficPolicy = parsePolicy(spec.externalTrafficPolicy, place, 'externalTrafficPolicy');
   const internalTrafficPolicy = parsePolicy(spec.internalTrafficPolicy, place, 'internalTrafficPolicy');
   const backends = parseBackends(spec.backends as readonly BackendSpec[], place);
-  const parsed = (spec.frontends as readonly FrontendSpec[]).map((f, i) =>
+  const parsed = Array.from(spec.frontends as readonly FrontendSpec[], (f, i) =>
     parseFrontend(f, place.at('frontends', i)),
   );
   const frontends: FrontendDefinition[] = [];

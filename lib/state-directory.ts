@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { attempt } from './errors';
-import type { Native } from '../types/native';
+import type { FilterPlace, Native } from '../types/native';
 
 /** statfs(2) of a bpf file system. */
 const BPF_FS_MAGIC = 0xcafe4a11;
@@ -15,10 +15,12 @@ const BPF_FS_MAGIC = 0xcafe4a11;
  * while the objects of its predecessor still serve.
  */
 export class StateDirectory {
+  readonly #native: Native;
   readonly #path: string;
   readonly #generation: number;
 
-  private constructor(path: string, generation: number) {
+  private constructor(native: Native, path: string, generation: number) {
+    this.#native = native;
     this.#path = path;
     this.#generation = generation;
   }
@@ -31,7 +33,7 @@ export class StateDirectory {
     }
     const generation = Math.max(0, ...(await generations(path))) + 1;
     await mkdir(join(path, String(generation)), { mode: 0o700 });
-    return new StateDirectory(path, generation);
+    return new StateDirectory(native, path, generation);
   }
 
   /** Where an object of this generation is pinned. */
@@ -39,25 +41,47 @@ export class StateDirectory {
     return join(this.#path, String(this.#generation), name);
   }
 
+  /** The same for a program's link to a device. A filter does not go with its pin, so the name says where it is. */
+  pathOfDeviceLink(
+    program: string,
+    ifindex: number,
+    direction: 'ingress' | 'egress',
+    filter: FilterPlace | undefined,
+  ): string {
+    if (!filter) return this.pathOf(`link_${program}_${ifindex}`);
+    return this.pathOf(`filter_${program}_${ifindex}_${direction}_${filter.priority}_${filter.handle}`);
+  }
+
   /** Lets go of what earlier generations pinned; the kernel frees what nobody else holds. */
   async removeEarlier(): Promise<void> {
     for (const generation of await generations(this.#path)) {
-      if (generation < this.#generation) await removeGeneration(this.#path, generation);
+      if (generation < this.#generation) await this.#removeGeneration(generation);
     }
   }
 
   /** Lets go of what this generation pinned. */
   async remove(): Promise<void> {
-    await removeGeneration(this.#path, this.#generation);
+    await this.#removeGeneration(this.#generation);
+  }
+
+  async #removeGeneration(generation: number): Promise<void> {
+    const directory = join(this.#path, String(generation));
+    for (const name of await readdir(directory)) {
+      const path = join(directory, name);
+      const filter = /^filter_\w+_(\d+)_(ingress|egress)_(\d+)_(\d+)$/.exec(name);
+      if (filter) {
+        const [, ifindex, direction, priority, handle] = filter;
+        const place = { priority: Number(priority), handle: Number(handle) };
+        await attempt(`remove the filter ${name}`, () =>
+          this.#native.detachFilter(path, Number(ifindex), direction as 'ingress' | 'egress', place),
+        );
+      }
+      await rm(path, { force: true });
+    }
+    await rmdir(directory);
   }
 }
 
 async function generations(path: string): Promise<number[]> {
   return (await readdir(path)).filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
-}
-
-async function removeGeneration(path: string, generation: number): Promise<void> {
-  const directory = join(path, String(generation));
-  for (const name of await readdir(directory)) await rm(join(directory, name), { force: true });
-  await rmdir(directory);
 }

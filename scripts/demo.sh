@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash scripts/setup.sh
-exec node_modules/.bin/tsx examples/demo/demo.ts "$@"
+exec node --import tsx examples/demo/demo.ts "$@"

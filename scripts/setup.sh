@@ -29,7 +29,7 @@ check_machine() {
 readonly packages=(
   clang-19 llvm-19 bpftool g++ make python3 bzip2
   clang-format-19
-  iproute2 nftables iptables nginx-light procps util-linux
+  curl iproute2 nftables iptables nginx-light procps util-linux
 )
 
 check_machine

@@ -30,6 +30,11 @@ export interface Native {
   gracePeriod(): Promise<void>;
   /** mount(2) of a bpf file system on `path`, with private propagation. */
   mountBpffs(path: string): void;
+  /**
+   * Removes a clsact filter that another process left, if its program is still the one pinned at `path`, and the pin.
+   * `filter` is what the link said that was pinned there.
+   */
+  detachFilter(path: string, ifindex: number, direction: 'ingress' | 'egress', filter: FilterPlace): void;
   /** statfs(2): the file system's magic number (0xcafe4a11 for bpffs, 0x63677270 for cgroup2). */
   filesystemType(path: string): number;
 }
@@ -110,10 +115,18 @@ export interface Datapath {
   close(): void;
 }
 
+/** Tells one clsact filter from the others of the same device and direction. */
+export interface FilterPlace {
+  readonly priority: number;
+  readonly handle: number;
+}
+
 /** A program at a hook. Unless it is pinned, it is detached when it is collected, or by `close()` of its datapath. */
 export interface Link {
   /** Kernel's link id; 0 for a clsact filter. */
   readonly id: number;
+  /** Undefined for a link. */
+  readonly filter: FilterPlace | undefined;
   /** Pins the link, or the program of a clsact filter. From then on it outlives `close()`. */
   pin(path: string): void;
   /** Whether the kernel still has the program at this hook. */

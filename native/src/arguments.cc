@@ -27,6 +27,10 @@ uint64_t IntegerArgument(const Napi::Value& value, const std::string& name, uint
   return static_cast<uint64_t>(number);
 }
 
+uint32_t IfindexArgument(const Napi::Value& value) {
+  return static_cast<uint32_t>(IntegerArgument(value, "ifindex", INT32_MAX));
+}
+
 Bytes BytesArgument(const Napi::Value& value, const std::string& name) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
     throw ArgumentError(name + " must be a Uint8Array");

@@ -26,6 +26,8 @@ std::string StringArgument(const Napi::Value& value, const std::string& name);
 uint64_t IntegerArgument(const Napi::Value& value, const std::string& name,
                          uint64_t maximum = std::numeric_limits<uint32_t>::max());
 
+uint32_t IfindexArgument(const Napi::Value& value);
+
 Bytes BytesArgument(const Napi::Value& value, const std::string& name);
 
 Napi::Object ObjectArgument(const Napi::Value& value, const std::string& name);

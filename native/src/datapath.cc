@@ -24,10 +24,6 @@ uint32_t Optional(const Napi::Object& options, const char* name, uint32_t otherw
                              : static_cast<uint32_t>(IntegerArgument(value, name, maximum));
 }
 
-uint32_t IfindexArgument(const Napi::Value& value) {
-  return static_cast<uint32_t>(IntegerArgument(value, "ifindex", INT32_MAX));
-}
-
 }  // namespace
 
 Napi::Function Datapath::Define(Napi::Env env) {
@@ -144,13 +140,8 @@ Napi::Value Datapath::AttachTcx(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Datapath::AttachClsact(const Napi::CallbackInfo& info) {
-  using Direction = ClsactAttachment::Direction;
   const uint32_t ifindex = IfindexArgument(info[1]);
-  const std::string name = StringArgument(info[2], "direction");
-  if (name != "ingress" && name != "egress") {
-    throw ArgumentError("direction must be 'ingress' or 'egress'");
-  }
-  const Direction direction = name == "ingress" ? Direction::kIngress : Direction::kEgress;
+  const Direction direction = DirectionArgument(info[2]);
   return StartAttach(info, [ifindex, direction](const Program& program) {
     return ClsactAttachment::ToDevice(program, ifindex, direction);
   });

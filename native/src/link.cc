@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "link.h"
 
+#include <cstdint>
+#include <string>
 #include <utility>
 
 #include "addon_data.h"
@@ -10,10 +12,31 @@
 
 namespace lb {
 
+Direction DirectionArgument(const Napi::Value& value) {
+  const std::string name = StringArgument(value, "direction");
+  if (name == "ingress") return Direction::kIngress;
+  if (name == "egress") return Direction::kEgress;
+  throw ArgumentError("direction must be 'ingress' or 'egress'");
+}
+
+Napi::Value DetachFilter(const Napi::CallbackInfo& info) {
+  const std::string path = StringArgument(info[0], "path");
+  const uint32_t ifindex = IfindexArgument(info[1]);
+  const Direction direction = DirectionArgument(info[2]);
+  const Napi::Object filter = ObjectArgument(info[3], "filter");
+  const auto number = [&](const char* name, uint32_t maximum) {
+    return static_cast<uint32_t>(IntegerArgument(filter.Get(name), name, maximum));
+  };
+  const FilterPlace place{number("priority", UINT16_MAX), number("handle", UINT32_MAX)};
+  ClsactAttachment::FromPin(path, ifindex, direction, place)->Detach();
+  return info.Env().Undefined();
+}
+
 Napi::Function Link::Define(Napi::Env env) {
   return DefineClass(env, "Link",
-                     {InstanceAccessor<&Link::Id>("id"), Method<&Link::Pin>("pin"),
-                      Method<&Link::Attached>("attached"), Method<&Link::Detach>("detach")});
+                     {InstanceAccessor<&Link::Id>("id"), InstanceAccessor<&Link::Filter>("filter"),
+                      Method<&Link::Pin>("pin"), Method<&Link::Attached>("attached"),
+                      Method<&Link::Detach>("detach")});
 }
 
 Napi::Object Link::Create(Napi::Env env, SharedAttachment attachment) {
@@ -21,7 +44,9 @@ Napi::Object Link::Create(Napi::Env env, SharedAttachment attachment) {
 }
 
 Link::Link(const Napi::CallbackInfo& info)
-    : Wrapped(info), attachment_(FromExternal<SharedAttachment>(info)), id_((*attachment_)->id()) {}
+    : Wrapped(info), attachment_(FromExternal<SharedAttachment>(info)), id_((*attachment_)->id()) {
+  if (const FilterPlace* place = (*attachment_)->place()) place_ = *place;
+}
 
 Attachment& Link::Open() const {
   if (!*attachment_) throw ClosedError("link");
@@ -29,6 +54,14 @@ Attachment& Link::Open() const {
 }
 
 Napi::Value Link::Id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), id_); }
+
+Napi::Value Link::Filter(const Napi::CallbackInfo& info) {
+  if (!place_) return info.Env().Undefined();
+  Napi::Object filter = Napi::Object::New(info.Env());
+  filter.Set("priority", place_->priority);
+  filter.Set("handle", place_->handle);
+  return filter;
+}
 
 Napi::Value Link::Pin(const Napi::CallbackInfo& info) {
   Open().Pin(StringArgument(info[0], "path"));

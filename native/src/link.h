@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
 
 #include "links.h"
 #include "wrapped.h"
@@ -12,6 +13,11 @@ namespace lb {
 
 // An attachment that its datapath may take back: null then.
 using SharedAttachment = std::shared_ptr<std::unique_ptr<Attachment>>;
+
+Direction DirectionArgument(const Napi::Value& value);
+
+// The addon's detachFilter().
+Napi::Value DetachFilter(const Napi::CallbackInfo& info);
 
 // The Link of types/native.d.ts.
 class Link : public Wrapped<Link> {
@@ -23,6 +29,7 @@ class Link : public Wrapped<Link> {
 
  private:
   Napi::Value Id(const Napi::CallbackInfo& info);
+  Napi::Value Filter(const Napi::CallbackInfo& info);
   Napi::Value Pin(const Napi::CallbackInfo& info);
   Napi::Value Attached(const Napi::CallbackInfo& info);
   Napi::Value Detach(const Napi::CallbackInfo& info);
@@ -31,6 +38,7 @@ class Link : public Wrapped<Link> {
 
   SharedAttachment attachment_;
   uint32_t id_ = 0;
+  std::optional<FilterPlace> place_;
 };
 
 }  // namespace lb

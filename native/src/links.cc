@@ -97,14 +97,30 @@ std::unique_ptr<Attachment> ClsactAttachment::ToDevice(const Program& program, u
   RequireForDevice(program, true);
   FileDescriptor copy(fcntl(program.fd, F_DUPFD_CLOEXEC, 0));
   if (!copy) throw SystemError(errno, "fcntl", program.name);
-  return std::unique_ptr<Attachment>(new ClsactAttachment(std::move(copy), ifindex, direction));
+  std::unique_ptr<ClsactAttachment> attachment(
+      new ClsactAttachment(std::move(copy), ifindex, direction));
+  attachment->Attach();
+  return attachment;
+}
+
+std::unique_ptr<Attachment> ClsactAttachment::FromPin(const std::string& path, uint32_t ifindex,
+                                                      Direction direction, FilterPlace place) {
+  FileDescriptor program(bpf_obj_get(path.c_str()));
+  if (!program) throw SystemError(errno, "bpf_obj_get", path);
+  std::unique_ptr<ClsactAttachment> attachment(
+      new ClsactAttachment(std::move(program), ifindex, direction));
+  attachment->place_ = place;
+  attachment->pins_.push_back(path);
+  return attachment;
 }
 
 ClsactAttachment::ClsactAttachment(FileDescriptor program, uint32_t ifindex, Direction direction)
     : program_(std::move(program)),
       ifindex_(static_cast<int>(ifindex)),
       direction_(direction),
-      program_id_(InfoOf(program_.get()).id) {
+      program_id_(InfoOf(program_.get()).id) {}
+
+void ClsactAttachment::Attach() {
   bpf_tc_hook hook = Hook();
   int rc = bpf_tc_hook_create(&hook);
   if (rc != 0 && rc != -EEXIST) {
@@ -113,8 +129,7 @@ ClsactAttachment::ClsactAttachment(FileDescriptor program, uint32_t ifindex, Dir
   LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = program_.get());
   rc = bpf_tc_attach(&hook, &filter);
   if (rc != 0) throw SystemError(-rc, "bpf_tc_attach", std::to_string(ifindex_));
-  handle_ = filter.handle;
-  priority_ = filter.priority;
+  place_ = {filter.priority, filter.handle};
 }
 
 ClsactAttachment::~ClsactAttachment() {
@@ -140,7 +155,7 @@ void ClsactAttachment::Pin(const std::string& path) {
 bool ClsactAttachment::Attached() const {
   if (!program_) return false;
   const bpf_tc_hook hook = Hook();
-  LIBBPF_OPTS(bpf_tc_opts, filter, .handle = handle_, .priority = priority_);
+  LIBBPF_OPTS(bpf_tc_opts, filter, .handle = place_.handle, .priority = place_.priority);
   const int rc = bpf_tc_query(&hook, &filter);
   // No such filter, device, or qdisc.
   if (rc == -ENOENT || rc == -ENODEV || rc == -EINVAL) return false;
@@ -152,7 +167,7 @@ void ClsactAttachment::Detach() {
   if (!program_) return;
   if (Attached()) {  // else the place may be another program's by now
     const bpf_tc_hook hook = Hook();
-    LIBBPF_OPTS(bpf_tc_opts, filter, .handle = handle_, .priority = priority_);
+    LIBBPF_OPTS(bpf_tc_opts, filter, .handle = place_.handle, .priority = place_.priority);
     const int rc = bpf_tc_detach(&hook, &filter);
     if (rc != 0) throw SystemError(-rc, "bpf_tc_detach", std::to_string(ifindex_));
   }

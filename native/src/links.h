@@ -14,6 +14,14 @@ namespace lb {
 
 struct Program;
 
+enum class Direction { kIngress, kEgress };
+
+// Tells one clsact filter from the others of the same device and direction.
+struct FilterPlace {
+  uint32_t priority;
+  uint32_t handle;
+};
+
 // A program at a hook. The destructor detaches it, unless it was pinned.
 class Attachment {
  public:
@@ -21,7 +29,10 @@ class Attachment {
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
 
+  // Of the link, or 0 for a filter.
   virtual uint32_t id() const = 0;
+  // Null for a link.
+  virtual const FilterPlace* place() const { return nullptr; }
   // Lets the attachment outlive this process.
   virtual void Pin(const std::string& path) = 0;
   // Whether the kernel still has this very program at the hook.
@@ -58,14 +69,16 @@ class LinkAttachment : public Attachment {
 // it is removed by hand.
 class ClsactAttachment : public Attachment {
  public:
-  enum class Direction { kIngress, kEgress };
-
   // Makes the qdisc where there is none, and never removes it: others may use it by then.
   static std::unique_ptr<Attachment> ToDevice(const Program& program, uint32_t ifindex,
                                               Direction direction);
+  // What another process has made and pinned.
+  static std::unique_ptr<Attachment> FromPin(const std::string& path, uint32_t ifindex,
+                                             Direction direction, FilterPlace place);
   ~ClsactAttachment() override;
 
   uint32_t id() const override { return 0; }
+  const FilterPlace* place() const override { return &place_; }
   // Pins the program; the filter stays when this object goes.
   void Pin(const std::string& path) override;
   bool Attached() const override;
@@ -73,14 +86,14 @@ class ClsactAttachment : public Attachment {
 
  private:
   ClsactAttachment(FileDescriptor program, uint32_t ifindex, Direction direction);
+  void Attach();
   bpf_tc_hook Hook() const;
 
   FileDescriptor program_;
   const int ifindex_;
   const Direction direction_;
   uint32_t program_id_ = 0;
-  uint32_t handle_ = 0;
-  uint32_t priority_ = 0;
+  FilterPlace place_{};
   std::vector<std::string> pins_;
 };
 

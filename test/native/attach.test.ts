@@ -152,6 +152,14 @@ describe('native links', () => {
     assert.throws(() => wrong['attachTcx']!('bpf_lb_egress', -1), { name: 'RangeError' });
     assert.throws(() => wrong['attachTcx']!('bpf_lb_egress', 2 ** 31), { name: 'RangeError' });
     assert.throws(() => wrong['attachClsact']!('bpf_lb_egress', 1, 'both'), { name: 'TypeError' });
+    const detach = (...args: unknown[]) => (native.detachFilter as (...args: unknown[]) => void)(...args);
+    const place = { priority: 1, handle: 1 };
+    assert.throws(() => detach('/nowhere', 1, 'both', place), { name: 'TypeError' });
+    assert.throws(() => detach('/nowhere', 1, 'ingress', {}), { name: 'TypeError' });
+    assert.throws(() => detach('/nowhere', 1, 'ingress', { ...place, priority: 65536 }), {
+      name: 'RangeError',
+    });
+    assert.throws(() => detach('/nowhere', 1, 'ingress', place), { code: 'ENOENT', syscall: 'bpf_obj_get' });
   });
 
   // Each of these scripts asserts by itself, in a network namespace made for it.

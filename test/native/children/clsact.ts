@@ -13,6 +13,7 @@ void withDatapath(async (datapath, cleanup) => {
 
   const first = await attach();
   assert.equal(first.id, 0);
+  assert.ok(first.filter && first.filter.priority > 0 && first.filter.handle > 0);
   assert.match(qdiscs(), /clsact/);
   assert.deepEqual(filters('ingress'), [program]);
   assert.equal(first.attached(), true);
@@ -54,6 +55,19 @@ void withDatapath(async (datapath, cleanup) => {
   other.close();
   assert.deepEqual(filters('ingress'), before);
   assert.ok(fs.existsSync(pin));
+
+  // A later process takes it away by what the link said, but nothing from another place.
+  assert.ok(foreign.filter);
+  const elsewhere = { ...foreign.filter, priority: foreign.filter.priority - 100 };
+  const copy = path.join(path.dirname(pin), 'copy');
+  run('bpftool', 'prog', 'pin', 'pinned', pin, copy);
+  native.detachFilter(copy, ifindex, 'ingress', elsewhere);
+  assert.deepEqual(filters('ingress'), before);
+  assert.equal(fs.existsSync(copy), false);
+  native.detachFilter(pin, ifindex, 'ingress', foreign.filter);
+  before.pop();
+  assert.deepEqual(filters('ingress'), before);
+  assert.equal(fs.existsSync(pin), false);
 
   // Collected without detach(), it goes.
   await (async () => void (await attach()))();

@@ -1,0 +1,100 @@
+import path from 'node:path';
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+
+import {
+  type CloseOptions,
+  LoadBalancer,
+  type OpenOptions,
+  type Service,
+  type ServiceSpec,
+} from '../../../lib';
+import { answerParent } from './process';
+import { type Channel, remote, type Remote, serve } from './rpc';
+
+/* A node: opens LoadBalancers in its network namespace and does with them what it is told. */
+
+const open = new Map<number, LoadBalancer>();
+let last = 0;
+let worker: Remote<NodeFunctions> | undefined;
+
+function at(id: number): LoadBalancer {
+  const lb = open.get(id);
+  if (!lb) throw new Error(`There is no LoadBalancer ${id}`);
+  return lb;
+}
+
+function describe({ name, frontends, backends }: Service) {
+  return { name, frontends, backends: backends.map((backend) => ({ ...backend })) };
+}
+
+function devicesOf(lb: LoadBalancer) {
+  return lb.devices.map(({ name, role, addresses, programs, selected }) => ({
+    name,
+    role,
+    addresses,
+    programs,
+    selected,
+  }));
+}
+
+const functions = {
+  /** Returns the number by which the other functions know it. */
+  async open(options: OpenOptions): Promise<number> {
+    open.set(++last, await LoadBalancer.open(options));
+    return last;
+  },
+  upsertService: async (id: number, spec: ServiceSpec) => describe(await at(id).upsertService(spec)),
+  /** All calls are made in one tick. */
+  upsertServices: (id: number, specs: readonly ServiceSpec[]) =>
+    Promise.all(specs.map(async (spec) => describe(await at(id).upsertService(spec)))),
+  deleteService: (id: number, name: string) => at(id).deleteService(name),
+  apply: (id: number, specs: readonly ServiceSpec[]) => at(id).apply(specs),
+  plan: (id: number, specs: readonly ServiceSpec[]) => at(id).plan(specs),
+  async selectDevices(id: number, patterns?: readonly string[]) {
+    await at(id).selectDevices(patterns);
+    return devicesOf(at(id));
+  },
+  devices: (id: number) => devicesOf(at(id)),
+  status: (id: number) => at(id).status().data,
+  verify: async (id: number) => (await at(id).verify()).data,
+  formatStatus: (id: number) => at(id).status().format(),
+  formatServices: (id: number) => at(id).services.format(),
+  metrics: (id: number) => at(id).metrics(),
+  close: (id: number, options?: CloseOptions) => at(id).close(options),
+  /** Calls a function in a worker thread of this process, which is started for the first one. */
+  inWorker(name: string, ...args: unknown[]): Promise<unknown> {
+    worker ??= startWorker();
+    return (worker[name as 'devices'] as (...args: unknown[]) => Promise<unknown>)(...args);
+  },
+};
+
+/** What a node's process can be asked for. */
+export type NodeFunctions = Omit<typeof functions, 'inWorker'> & {
+  inWorker: (name: Exclude<keyof typeof functions, 'inWorker'>, ...args: unknown[]) => Promise<unknown>;
+};
+
+function startWorker(): Remote<NodeFunctions> {
+  const thread = new Worker(path.join(__dirname, 'agent.ts'), { execArgv: ['--require', 'tsx/cjs'] });
+  const channel: Channel = {
+    send: (message) => thread.postMessage(message),
+    onMessage: (listener) => thread.on('message', listener),
+    onClose: (listener) => thread.once('exit', listener),
+  };
+  return remote<NodeFunctions>(channel, 'worker thread');
+}
+
+if (isMainThread) {
+  answerParent(functions);
+} else {
+  const port = parentPort;
+  if (port) {
+    serve(
+      {
+        send: (message) => port.postMessage(message),
+        onMessage: (listener) => port.on('message', listener),
+        onClose: (listener) => port.once('close', listener),
+      },
+      functions,
+    );
+  }
+}

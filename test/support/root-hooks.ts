@@ -1,0 +1,13 @@
+import { sweepCgroups } from './cluster/cgroup';
+import { sweepNamespaces } from './cluster/namespace';
+import { removeSharedCluster } from './cluster/suite';
+
+/** Mocha's root hooks: nothing stays after the last test, and what a killed run left goes with the next one. */
+export const mochaHooks = {
+  beforeAll(): void {
+    if (process.getuid?.() !== 0) return;
+    sweepNamespaces();
+    sweepCgroups();
+  },
+  afterAll: removeSharedCluster,
+};

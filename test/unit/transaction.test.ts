@@ -1,0 +1,320 @@
+import assert from 'node:assert/strict';
+
+import fc from 'fast-check';
+import ipaddr from 'ipaddr.js';
+
+import { PortHint, ServiceFlag } from '../../lib/abi';
+import { LoadBalancerError, MapFullError } from '../../lib/errors';
+import { selectBackends } from '../../lib/selection';
+import { defineService, type FrontendDefinition, type ServiceDefinition } from '../../lib/service-definition';
+import { ServiceTable } from '../../lib/service-table';
+import { RangesPending, Transaction } from '../../lib/transaction';
+import { KernelTables } from './kernel-tables';
+
+const capacity = { frontends: 12, backends: 40 };
+
+/* Few names, addresses and ports, so that they meet. */
+const names = ['a', 'b', 'c', 'd'];
+
+const frontends = fc.uniqueArray(
+  fc.oneof(
+    fc.record({
+      type: fc.constantFrom('ClusterIP' as const, 'LoadBalancer' as const),
+      address: fc.constantFrom('10.96.0.1', '10.96.0.2', 'fd00:96::1'),
+      port: fc.integer({ min: 80, max: 82 }),
+    }),
+    fc.record({ type: fc.constant('NodePort' as const), port: fc.integer({ min: 30080, max: 30082 }) }),
+  ),
+  { selector: (f) => `${'address' in f ? f.address : ''} ${f.port}`, minLength: 1, maxLength: 3 },
+);
+
+const backends = fc.uniqueArray(
+  fc.record({
+    address: fc.constantFrom('10.244.0.1', '10.244.0.2', '10.244.0.3', 'fd00::1', 'fd00::2'),
+    port: fc.integer({ min: 8080, max: 8082 }),
+    state: fc.constantFrom('active' as const, 'terminating' as const, 'maintenance' as const),
+    local: fc.boolean(),
+  }),
+  { selector: ({ address, port }) => `${address} ${port}`, maxLength: 8 },
+);
+
+interface Change {
+  name: string;
+  put?: { frontends: object[]; backends: object[] };
+}
+
+const change: fc.Arbitrary<Change> = fc.record(
+  { name: fc.constantFrom(...names), put: fc.record({ frontends, backends }) },
+  { requiredKeys: ['name'] },
+);
+
+/** What becomes of a transaction: the kernel takes it, takes a part of it and then no more, or it is given up. */
+const outcome = fc.oneof(
+  { weight: 3, arbitrary: fc.constant('accept' as const) },
+  { weight: 1, arbitrary: fc.record({ failAfter: fc.nat(8) }) },
+  { weight: 1, arbitrary: fc.constant('abandon' as const) },
+);
+
+const history = fc.array(fc.record({ changes: fc.array(change, { maxLength: 5 }), outcome }), {
+  maxLength: 30,
+});
+
+function define({ name, put }: Change): ServiceDefinition | undefined {
+  try {
+    return defineService({ name, ...put } as Parameters<typeof defineService>[0]);
+  } catch (error) {
+    assert.ok(error instanceof LoadBalancerError);
+    return undefined; // families that do not match
+  }
+}
+
+function hex(address: string, family: 4 | 6): string {
+  if (address === '') return '00'.repeat(family === 4 ? 4 : 16);
+  return Buffer.from(ipaddr.parse(address).toByteArray()).toString('hex');
+}
+
+function keyOf({ address, family, port }: FrontendDefinition): string {
+  return hex(address, family) + port.toString(16).padStart(4, '0') + '06' + '00';
+}
+
+function backendText(address: string, family: 4 | 6, port: number): string {
+  return `${family === 4 ? `00000000000000000000ffff${hex(address, 4)}` : hex(address, 6)} ${port}`;
+}
+
+type Model = Map<string, ServiceDefinition>;
+
+/** The kernel has exactly the services of the model. */
+function compare(kernel: KernelTables, model: Model): void {
+  const keys: Record<string, string[]> = { services4: [], services6: [] };
+  for (const definition of model.values()) {
+    for (const frontend of definition.frontends) {
+      const map = `services${frontend.family}`;
+      const key = keyOf(frontend);
+      keys[map]?.push(key);
+      const found = kernel.service(map, key);
+      assert.ok(found, `${frontend.key} is there`);
+      const wanted = selectBackends(definition, frontend.family);
+      const texts = wanted.backends.map((b) => backendText(b.address, b.family, b.port));
+      assert.deepEqual(found.cluster, texts.slice(0, wanted.count));
+      assert.deepEqual(found.local, texts.slice(wanted.localOffset, wanted.localOffset + wanted.localCount));
+      assert.equal((found.flags & ServiceFlag.USABLE) !== 0, wanted.usable);
+      const hint = frontend.address ? PortHint.FRONTEND : PortHint.WILDCARD;
+      assert.ok((kernel.arrays['ports']?.[frontend.port] ?? 0) & hint, `port ${frontend.port} has its hint`);
+    }
+  }
+  for (const map of ['services4', 'services6']) {
+    assert.deepEqual([...(kernel.hashes[map]?.keys() ?? [])].sort(), keys[map]?.sort());
+  }
+  const all = [...model.values()].flatMap(({ frontends }) => frontends);
+  for (const port of [80, 81, 82, 30080, 30081, 30082]) {
+    const hints = kernel.arrays['ports']?.[port] ?? 0;
+    assert.equal(
+      (hints & PortHint.FRONTEND) !== 0,
+      all.some((f) => f.port === port && f.address !== ''),
+    );
+    assert.equal(
+      (hints & PortHint.WILDCARD) !== 0,
+      all.some((f) => f.port === port && f.address === ''),
+    );
+  }
+}
+
+/** The table's own books are right, and no two ranges have a slot in common. */
+function checkTable(table: ServiceTable, model: Model): void {
+  assert.deepEqual([...table.records.keys()].sort(), [...model.keys()].sort());
+  const owners = [...model].flatMap(([name, { frontends }]) =>
+    frontends.map(({ key }) => [key, name] as const),
+  );
+  assert.deepEqual(new Map([...table.owners].sort()), new Map(owners.sort()));
+  for (const family of [4, 6] as const) {
+    const count = [...model.values()]
+      .flatMap(({ frontends }) => frontends)
+      .filter((f) => f.family === family);
+    assert.equal(table.entries[family], count.length);
+    assert.ok(count.length <= capacity.frontends);
+  }
+  const taken = new Set<number>();
+  for (const { placements } of table.records.values()) {
+    for (const { first, backends } of Object.values(placements)) {
+      for (let i = 0; i < backends.length; i++) {
+        assert.equal(taken.has(first + i), false, 'ranges do not overlap');
+        assert.ok(first + i < capacity.backends);
+        taken.add(first + i);
+      }
+    }
+  }
+  assert.equal(table.ranges.used, taken.size + table.retiredEntries);
+}
+
+/** One owner a frontend: what the naive model knows about conflicts. */
+function isTaken(model: Model, { name, frontends }: ServiceDefinition): boolean {
+  const others = [...model.values()].filter((other) => other.name !== name);
+  return frontends.some(({ key }) => others.some((other) => other.frontends.some((f) => f.key === key)));
+}
+
+describe('transactions of the service table', () => {
+  it('after any history the kernel has what a naive model has', () => {
+    fc.assert(
+      fc.property(history, (steps) => {
+        const table = new ServiceTable(capacity, new Set());
+        const kernel = new KernelTables(capacity.backends);
+        let model: Model = new Map();
+        for (const { changes, outcome } of steps) {
+          const tx = new Transaction(table);
+          const next: Model = new Map(model);
+          for (const change of changes) {
+            if (!change.put) {
+              assert.equal(tx.remove(change.name), next.delete(change.name));
+              continue;
+            }
+            const definition = define(change);
+            if (!definition) continue;
+            const taken = isTaken(next, definition);
+            try {
+              tx.put(definition);
+              assert.equal(taken, false, 'a frontend has one owner');
+              next.set(change.name, definition);
+            } catch (error) {
+              if (error instanceof RangesPending || error instanceof MapFullError) continue;
+              assert.equal((error as LoadBalancerError).code, 'ERR_BPF_DUPLICATE_FRONTEND');
+              assert.equal(taken, true, 'only what is taken is refused');
+            }
+          }
+          if (outcome === 'abandon') {
+            tx.abandon();
+          } else if (outcome === 'accept') {
+            kernel.run(tx.operations());
+            tx.accept();
+            model = next;
+          } else {
+            kernel.run(tx.operations(), outcome.failAfter);
+            kernel.run(tx.undo());
+            tx.abandon();
+          }
+          compare(kernel, model);
+          checkTable(table, model);
+          table.reuse(table.takeRetired());
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('services may pass frontends on to each other in one transaction', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ frontends, backends }), { minLength: 4, maxLength: 4 }), (wanted) => {
+        const table = new ServiceTable(capacity, new Set());
+        const kernel = new KernelTables(capacity.backends);
+        const model: Model = new Map();
+        for (const shift of [0, 1, 2, 3]) {
+          const tx = new Transaction(table);
+          const next = new Map<string, ServiceDefinition>();
+          const owned = new Set<string>();
+          for (const [i, name] of names.entries()) {
+            const definition = define({ name, put: wanted[(i + shift) % 4] as NonNullable<Change['put']> });
+            if (!definition || definition.frontends.some(({ key }) => owned.has(key))) continue;
+            for (const { key } of definition.frontends) owned.add(key);
+            next.set(name, definition);
+          }
+          /* As apply() does it. */
+          for (const name of model.keys()) if (!next.has(name)) tx.remove(name);
+          for (const name of next.keys()) tx.disown(name);
+          for (const definition of next.values()) tx.put(definition, true);
+          kernel.run(tx.operations());
+          tx.accept();
+          model.clear();
+          for (const [name, definition] of next) model.set(name, definition);
+          compare(kernel, model);
+          checkTable(table, model);
+          table.reuse(table.takeRetired());
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  const service = (name: string, address: string, count = 1) =>
+    defineService({
+      name,
+      frontends: [{ type: 'ClusterIP', address, port: 80 }],
+      backends: Array.from({ length: count }, (_, i) => ({ address: `10.0.0.${i + 1}`, port: 80 })),
+    });
+
+  it('writes backends before the service that leads to them, and hints before it, too', () => {
+    const tx = new Transaction(new ServiceTable(capacity, new Set()));
+    tx.put(service('a', '10.96.0.1'));
+    assert.deepEqual(
+      tx.operations().map(({ map, kind }) => `${kind} ${map}`),
+      ['store backends', 'store ports', 'store ports', 'update services4'],
+    );
+  });
+
+  it('writes a range that a program may see only after it was reused', () => {
+    const table = new ServiceTable({ frontends: 4, backends: 4 }, new Set());
+    const commit = (definition: ServiceDefinition) => {
+      const tx = new Transaction(table);
+      tx.put(definition);
+      const first = tx.record('a')?.placements[4]?.first;
+      tx.accept();
+      return first;
+    };
+    const before = commit(service('a', '10.96.0.1', 2));
+    assert.notEqual(commit(service('a', '10.96.0.2', 2)), before);
+    assert.throws(() => commit(service('a', '10.96.0.1', 2)), RangesPending);
+    table.reuse(table.takeRetired());
+    assert.equal(commit(service('a', '10.96.0.1', 2)), before);
+  });
+
+  it('tells what a full table needs', () => {
+    const table = new ServiceTable({ frontends: 1, backends: 3 }, new Set());
+    const tx = new Transaction(table);
+    assert.throws(() => tx.put(service('a', '10.96.0.1', 4)), {
+      code: 'ERR_BPF_MAP_FULL',
+      map: 'backends',
+      need: 4,
+      have: 3,
+    });
+    tx.put(service('a', '10.96.0.1', 3));
+    assert.throws(() => tx.put(service('b', '10.96.0.2', 0)), {
+      code: 'ERR_BPF_MAP_FULL',
+      map: 'services4',
+      need: 2,
+      have: 1,
+      message: /open the LoadBalancer with a larger capacity\.frontends/,
+    });
+    assert.equal(tx.record('b'), undefined);
+    assert.equal(tx.record('a')?.definition.backends.length, 3);
+  });
+
+  it('keeps the ids of frontends that stay, and never gives one twice', () => {
+    const table = new ServiceTable(capacity, new Set());
+    const ids = (name: string, ...addresses: string[]) => {
+      const tx = new Transaction(table);
+      tx.put(
+        defineService({
+          name,
+          frontends: addresses.map((address) => ({ type: 'ClusterIP', address, port: 80 })),
+          backends: [],
+        }),
+      );
+      tx.accept();
+      return table.records.get(name)?.ids;
+    };
+    assert.deepEqual(ids('a', '10.96.0.1', '10.96.0.2'), [1, 2]);
+    assert.deepEqual(ids('b', '10.96.0.3'), [3]);
+    assert.deepEqual(ids('a', '10.96.0.4', '10.96.0.2'), [4, 2]);
+    assert.deepEqual(ids('a', '10.96.0.1', '10.96.0.4'), [5, 4]);
+  });
+
+  it('has nothing to do for a service that is what it is to be', () => {
+    const table = new ServiceTable(capacity, new Set());
+    const first = new Transaction(table);
+    assert.equal(first.put(service('a', '10.96.0.1')), true);
+    assert.equal(first.put(service('a', '10.96.0.1')), false);
+    first.accept();
+    const second = new Transaction(table);
+    assert.equal(second.put(service('a', '10.96.0.1')), false);
+    assert.equal(second.isEmpty, true);
+    assert.equal(second.put(service('a', '10.96.0.1'), true), true);
+  });
+});
