@@ -245,7 +245,7 @@ describe('transactions of the service table', () => {
     tx.put(service('a', '10.96.0.1'));
     assert.deepEqual(
       tx.operations().map(({ map, kind }) => `${kind} ${map}`),
-      ['store backends', 'store ports', 'store ports', 'update services4'],
+      ['store backends', 'store ports', 'update services4'],
     );
   });
 

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+
+import { Device } from '../../lib/device';
+import type { Hook } from '../../lib/hooks';
+import type { SocketLayer, Verification } from '../../lib/socket-layer';
+import { readStatus, Status, type StatusData } from '../../lib/status';
+
+const data: StatusData = {
+  enabled: true,
+  socketLB: {
+    enabled: true,
+    tracing: false,
+    coverage: 'Full',
+    cgroup: '/sys/fs/cgroup',
+    verified: { ipv4: 'verified', ipv6: 'verified' },
+  },
+  devices: [
+    { name: 'eth0', addresses: ['192.0.2.1', '2001:db8::1'], directRouting: true, attached: true },
+    { name: 'lxc1', addresses: [], directRouting: false, attached: true },
+  ],
+  mode: 'SNAT',
+  backendSelection: 'Random',
+  sessionAffinity: false,
+  gracefulTermination: true,
+  nat46x64: false,
+  xdpAcceleration: 'Disabled',
+  services: {
+    clusterIP: true,
+    nodePort: true,
+    nodePortRange: [30000, 32767],
+    loadBalancer: true,
+    externalIPs: true,
+    hostPort: true,
+  },
+};
+
+const text = (...lines: string[]) => lines.join('\n');
+
+describe('status', () => {
+  it('reads as the field is used to', () => {
+    assert.equal(
+      new Status(data).format(),
+      text(
+        'KubeProxyReplacement Details:',
+        '  Status:                 True',
+        '  Socket LB:              Enabled',
+        '  Socket LB Tracing:      Disabled',
+        '  Socket LB Coverage:     Full',
+        '  Devices:                eth0 192.0.2.1 2001:db8::1 (Direct Routing), lxc1',
+        '  Mode:                   SNAT',
+        '  Backend Selection:      Random',
+        '  Session Affinity:       Disabled',
+        '  Graceful Termination:   Enabled',
+        '  NAT46/64 Support:       Disabled',
+        '  XDP Acceleration:       Disabled',
+        '  Services:',
+        '  - ClusterIP:            Enabled',
+        '  - NodePort:             Enabled (Range: 30000-32767)',
+        '  - LoadBalancer:         Enabled',
+        '  - externalIPs:          Enabled',
+        '  - HostPort:             Enabled',
+      ),
+    );
+  });
+
+  it('says Disabled for all that is off', () => {
+    const off = {
+      clusterIP: false,
+      nodePort: false,
+      loadBalancer: false,
+      externalIPs: false,
+      hostPort: false,
+    };
+    const lines = new Status({
+      ...data,
+      enabled: false,
+      socketLB: { ...data.socketLB, enabled: false },
+      devices: [],
+      gracefulTermination: false,
+      services: { ...data.services, ...off },
+    })
+      .format()
+      .split('\n');
+    assert.equal(lines[1], '  Status:                 False');
+    assert.equal(lines.filter((line) => line.endsWith('Disabled')).length, 11);
+    assert.equal(
+      lines.some((line) => /Enabled|Devices/.test(line)),
+      false,
+    );
+  });
+
+  it('is plain data for others', () => {
+    assert.deepEqual(JSON.parse(JSON.stringify(new Status(data))), data);
+  });
+
+  describe('says no more than was verified', () => {
+    const device = (name: string, role: 'external' | 'pod', attached: boolean) =>
+      new Device({ name, ifindex: 2, role, addresses: [{ family: 4, text: '192.0.2.1' }] }, [
+        { program: 'bpf_lb_ingress', attachment: 'tcx', link: { attached: () => attached } } as Hook,
+        { program: 'bpf_lb_egress', attachment: 'tcx', link: { attached: () => true } } as Hook,
+      ]);
+    const sockets = (v4: Verification, v6: Verification, attached = true) =>
+      ({ cgroup: '/sys/fs/cgroup', verified: { 4: v4, 6: v6 }, attached }) as SocketLayer;
+    const range = [30000, 32767] as const;
+
+    it('of sockets', () => {
+      for (const [layer, enabled] of [
+        [sockets('verified', 'verified'), true],
+        [sockets('verified', 'unavailable'), true],
+        [sockets('verified', 'failed'), false],
+        [sockets('failed', 'verified'), false],
+        [sockets('verified', 'verified', false), false],
+        [undefined, false],
+      ] as const) {
+        const { socketLB, services, enabled: any } = readStatus(layer, [], range).data;
+        assert.equal(socketLB.enabled, enabled);
+        assert.equal(services.clusterIP, enabled);
+        assert.equal(any, enabled);
+        assert.equal(services.externalIPs, false, 'these need a device');
+      }
+    });
+
+    it('of devices', () => {
+      const on = readStatus(undefined, [device('eth0', 'external', true)], range).data;
+      assert.equal(on.enabled, true);
+      assert.equal(on.services.nodePort, true);
+      assert.equal(on.services.externalIPs, true);
+      assert.equal(on.services.clusterIP, false, 'these need sockets');
+      const off = readStatus(undefined, [device('eth0', 'external', false)], range).data;
+      assert.equal(off.enabled, false);
+      assert.equal(off.services.nodePort, false);
+      assert.equal(off.devices[0]?.attached, false);
+    });
+
+    it('of direct routing: known only while one external device is selected', () => {
+      const marks = (...devices: Device[]) =>
+        readStatus(undefined, devices, range).data.devices.map(({ directRouting }) => directRouting);
+      assert.deepEqual(marks(device('eth0', 'external', true), device('lxc1', 'pod', true)), [true, false]);
+      assert.deepEqual(marks(device('eth0', 'external', true), device('eth1', 'external', true)), [
+        false,
+        false,
+      ]);
+    });
+  });
+});
