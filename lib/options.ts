@@ -45,11 +45,11 @@ export interface FlowLifetimes {
 
 /** Entries of the kernel's tables. */
 export interface Capacity {
-  /** Frontends of each address family. Default 65,536 (about 7 MB a family). */
+  /** Frontends of each address family. Default 65,536 (8 MB for IPv4, 9 MB for IPv6). */
   frontends: number;
   /** Backends, counted once for each service that has them. Default 262,144 (8 MB). */
   backends: number;
-  /** Directions of flows of each family: a connection takes two. Default 131,072 (16 MB for IPv4, 24 MB for IPv6). */
+  /** Directions of flows of each family: a connection takes two. Default 131,072 (16 MB for IPv4, 22 MB for IPv6). */
   flows: number;
   /** Translated sockets that are open at a time at full speed; more work, slower. A power of two. Default 131,072 (6 MB). */
   sockets: number;
@@ -90,6 +90,12 @@ function optionalText(option: string, value: unknown): string | undefined {
   throw invalid(option, `${inspect(value)} is not an absolute path`);
 }
 
+function optionalGroup<T extends object>(option: string, group: T | undefined): Partial<T> {
+  if (group === undefined) return {};
+  if (typeof group === 'object' && group !== null) return group;
+  throw invalid(option, `${inspect(group)} is not an object`);
+}
+
 function deviceList(devices: unknown): readonly string[] {
   if (devices === undefined) return [];
   if (Array.isArray(devices) && devices.every((d) => typeof d === 'string')) return [...devices];
@@ -108,7 +114,8 @@ async function defaultSnatPorts(): Promise<readonly [number, number]> {
 /** Validates; throws `ERR_BPF_INVALID_OPTION` that names the option. */
 export async function parseOptions(options: OpenOptions): Promise<Options> {
   if (typeof options !== 'object' || options === null) throw invalid('options', 'not an object');
-  const { capacity = {}, flowLifetimes = {} } = options;
+  const capacity = optionalGroup('capacity', options.capacity);
+  const flowLifetimes = optionalGroup('flowLifetimes', options.flowLifetimes);
   const size = (name: keyof Capacity, value: number) =>
     integer(`capacity.${name}`, capacity[name] ?? value, 1, maxEntries);
   const lifetime = (name: keyof FlowLifetimes, value: number) =>

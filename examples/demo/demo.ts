@@ -98,7 +98,7 @@ async function handOver(client: Place, nodes: readonly [Node, Node]): Promise<vo
     console.log(`on ${place.name}:  ${sh} ${c} '${script}' ${args.join(' ')}`);
   }
   console.log(
-    `\nTry there: curl http://${clusterIP}/, curl http://${node1.address}:${nodePort}/, bpftool net`,
+    `\nTry there: curl http://${clusterIP}/, curl http://${node1.address}:${nodePort}/, bpftool map dump name services4`,
   );
   await new Promise(() => {});
 }
