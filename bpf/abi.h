@@ -82,6 +82,19 @@ struct lb_ports {
   __u8 hints[65536];
 };
 
+/*
+ * Where frontends with an address of their own are, one byte for all networks with the same 16 bits
+ * (lb_network() in bpf/address.h): much of what goes to a port that services have goes elsewhere.
+ */
+enum lb_network_hint {
+  LB_NETWORK_FRONTEND4 = 1 << 0,
+  LB_NETWORK_FRONTEND6 = 1 << 1,
+};
+
+struct lb_networks {
+  __u8 hints[65536];
+};
+
 /* ---- addresses and devices of this node ---------------------------------------------------- */
 
 struct lb_address4 {

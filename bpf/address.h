@@ -46,6 +46,14 @@ static __always_inline void lb_addr_copy(__be32 *to, const __be32 *from)
   to[3] = from[3];
 }
 
+/* The first 16 bits of an IPv4 address, the first 64 of an IPv6 address folded to as many. */
+static __always_inline __u32 lb_network(const struct lb_addr *a, bool v6)
+{
+  __u32 high = v6 ? bpf_ntohl(a->word[0] ^ a->word[1]) : bpf_ntohl(a->word[3]);
+
+  return v6 ? (high >> 16) ^ (high & 0xffff) : high >> 16;
+}
+
 /* 127.0.0.0/8 and ::1. */
 static __always_inline bool lb_addr_is_loopback(const struct lb_addr *a, bool v6)
 {

@@ -50,6 +50,14 @@ struct {
   __uint(map_flags, BPF_F_MMAPABLE);
   __uint(max_entries, 1);
   __type(key, __u32);
+  __type(value, struct lb_networks);
+} networks LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
   __type(value, struct lb_settings);
 } settings LB_MAP;
 

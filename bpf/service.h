@@ -133,6 +133,18 @@ static __always_inline __u32 lb_address_flags(const struct lb_addr *address, boo
   return info ? info->flags : 0;
 }
 
+/* Whether services4 or services6 may have the address: false is a proof, true a hint. */
+static __always_inline bool lb_network_has_frontends(const struct lb_addr *address, bool v6)
+{
+  __u32 zero = 0;
+  __u32 index = lb_network(address, v6);
+  const struct lb_networks *all = bpf_map_lookup_elem(&networks, &zero);
+
+  /* As in lb_port_hints(). */
+  asm volatile("" : "+r"(index));
+  return all && all->hints[index & 0xffff] & (v6 ? LB_NETWORK_FRONTEND6 : LB_NETWORK_FRONTEND4);
+}
+
 /*
  * The frontend that a destination names: itself, or, where the address may be any of this node's,
  * the wildcard of its port. `hints` are those of the port.
@@ -144,7 +156,7 @@ lb_frontend_choose(const struct lb_addr *to, __be16 port, __u8 protocol, bool v6
   __u32 wanted = side == LB_SIDE_SOCKET ? LB_ADDRESS_NODE : LB_ADDRESS_NODEPORT;
   enum lb_choice_result result = LB_NO_SERVICE;
 
-  if (hints & LB_PORT_FRONTEND)
+  if (hints & LB_PORT_FRONTEND && lb_network_has_frontends(to, v6))
     result = lb_service_choose(to, port, protocol, v6, side, draw, source, choice);
   if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
       (loopback || lb_address_flags(to, v6) & wanted)) {

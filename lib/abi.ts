@@ -46,6 +46,7 @@ export const layouts = {
     },
   },
   lb_ports: { size: 65536, fields: { hints: { offset: 0, size: 65536 } } },
+  lb_networks: { size: 65536, fields: { hints: { offset: 0, size: 65536 } } },
   lb_address4: { size: 4, fields: { address: { offset: 0, size: 4 } } },
   lb_address6: { size: 16, fields: { address: { offset: 0, size: 16 } } },
   lb_address_info: { size: 4, fields: { flags: { offset: 0, size: 4 } } },
@@ -139,6 +140,9 @@ export const BackendFlag = { LOCAL: 1 } as const;
 
 /** `enum lb_port_hint` */
 export const PortHint = { FRONTEND: 1, WILDCARD: 2, FLOW: 4 } as const;
+
+/** `enum lb_network_hint` */
+export const NetworkHint = { FRONTEND4: 1, FRONTEND6: 2 } as const;
 
 /** `enum lb_address_flag` */
 export const AddressFlag = { NODE: 1, NODEPORT: 2 } as const;

@@ -102,7 +102,9 @@ export class CommitQueue {
       throw undone;
     }
     tx.accept();
-    if (this.#table.retiredEntries > this.#table.capacity.backends * retiredShare) await this.#reclaim();
+    if (this.#table.retiredEntries <= this.#table.capacity.backends * retiredShare) return;
+    /* The kernel has the change, so its calls have succeeded; who needs the ranges asks again. */
+    await this.#reclaim().catch(() => undefined);
   }
 
   #write(operations: readonly MapOperation[]): Promise<void> | void {
@@ -126,7 +128,12 @@ export class CommitQueue {
 
   async #reclaim(): Promise<void> {
     const retired = this.#table.takeRetired();
-    await attempt('wait for an RCU grace period', () => this.#native.gracePeriod());
+    try {
+      await attempt('wait for an RCU grace period', () => this.#native.gracePeriod());
+    } catch (error) {
+      for (const range of retired) this.#table.retire(range);
+      throw error;
+    }
     this.#table.reuse(retired);
   }
 }

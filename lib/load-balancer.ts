@@ -105,8 +105,13 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     const native = loadNative();
     const cgroup = parsed.socketLB ? await findCgroup(native, parsed.cgroup) : undefined;
     const datapath = await attempt('load the programs', () => native.load(loadOptions(parsed)));
-    const state =
-      parsed.stateDir === undefined ? undefined : await StateDirectory.open(native, parsed.stateDir);
+    let state: StateDirectory | undefined;
+    try {
+      if (parsed.stateDir !== undefined) state = await StateDirectory.open(native, parsed.stateDir);
+    } catch (error) {
+      datapath.close();
+      throw error;
+    }
     const lb = new LoadBalancer(native, datapath, parsed, state);
     try {
       await lb.#start(cgroup);

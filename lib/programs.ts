@@ -30,6 +30,7 @@ export const tables = [
   'services6',
   'backends',
   'ports',
+  'networks',
   'settings',
   'addresses4',
   'addresses6',

@@ -1,4 +1,5 @@
 import type { Family } from './address';
+import { NetworkHints } from './network-hints';
 import { PortHints } from './port-hints';
 import { RangeAllocator } from './range-allocator';
 import type { ServiceRecord } from './table-image';
@@ -32,7 +33,8 @@ export class ServiceTable {
   /** Frontends in use. */
   readonly entries: Record<Family, number> = { 4: 0, 6: 0 };
   readonly ranges: RangeAllocator;
-  readonly hints = new PortHints();
+  readonly portHints = new PortHints();
+  readonly networkHints = new NetworkHints();
   /** Decides, with the type of a frontend, whether sockets follow it: see encode.ts. */
   nodeAddresses: ReadonlySet<string>;
   #retired: RetiredRange[] = [];

@@ -27,7 +27,7 @@ export class StateDirectory {
 
   /** Mounts if need be, and begins a new generation. */
   static async open(native: Native, path: string): Promise<StateDirectory> {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await attempt(`make the directory ${path}`, () => mkdir(path, { recursive: true, mode: 0o700 }));
     if (native.filesystemType(path) !== BPF_FS_MAGIC) {
       await attempt(`mount a bpf file system on ${path}`, () => native.mountBpffs(path));
     }

@@ -111,12 +111,15 @@ export class Transaction {
     added: readonly ServiceRecord[],
     isOwned: (frontendKey: string) => boolean,
   ): MapOperation[] {
-    const { before, after } = this.#table.hints.change(removed, added);
+    const ports = this.#table.portHints.change(removed, added);
+    const networks = this.#table.networkHints.change(removed, added);
     return [
-      ...before,
+      ...ports.before,
+      ...networks.before,
       ...deletions(removed, isOwned),
       ...updates(added, this.#table.nodeAddresses),
-      ...after,
+      ...ports.after,
+      ...networks.after,
     ];
   }
 

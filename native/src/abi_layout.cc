@@ -22,6 +22,7 @@ std::vector<StructLayout> AbiLayout() {
       LAYOUT(lb_backend, FIELD(address), FIELD(port), FIELD(weight), FIELD(set), FIELD(flags),
              FIELD(pad)),
       LAYOUT(lb_ports, FIELD(hints)),
+      LAYOUT(lb_networks, FIELD(hints)),
       LAYOUT(lb_address4, FIELD(address)),
       LAYOUT(lb_address6, FIELD(address)),
       LAYOUT(lb_address_info, FIELD(flags)),

@@ -14,6 +14,7 @@ interface BpfLink {
 interface BpfProgram {
   id: number;
   name?: string;
+  map_ids?: number[];
 }
 
 function bpftool<T>(...args: string[]): T[] {
@@ -34,6 +35,19 @@ export function linkAtCgroup(cgroup: string, program: string): number | undefine
   return bpftool<BpfLink>('link', 'show').find(
     (link) => link.cgroup_id === cgroupId && programs.some(({ id }) => id === link.prog_id),
   )?.id;
+}
+
+/** Names of the programs that a LoadBalancer has on devices, one for each link; found by the maps they share. */
+export function programsOnDevicesOf(cgroup: string): string[] {
+  const programs = bpftool<BpfProgram>('prog', 'show');
+  const own = bpftool<{ id: number }>('cgroup', 'show', cgroup).map(({ id }) => id);
+  const maps = new Set(programs.filter(({ id }) => own.includes(id)).flatMap(({ map_ids }) => map_ids ?? []));
+  return bpftool<BpfLink>('link', 'show')
+    .filter(({ type }) => type !== 'cgroup')
+    .flatMap(({ prog_id }) => programs.find(({ id }) => id === prog_id) ?? [])
+    .filter(({ map_ids }) => map_ids?.some((id) => maps.has(id)))
+    .map(({ name }) => name ?? '')
+    .sort();
 }
 
 /** Takes a program off its hook behind the back of its owner. */

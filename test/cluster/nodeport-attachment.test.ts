@@ -8,6 +8,7 @@ import { run } from '../support/cluster/shell';
 import { useTwoNodes } from '../support/cluster/suite';
 import type { Node } from '../support/cluster/two-nodes';
 import { skip } from '../support/skip';
+import { programsOnDevicesOf } from './kernel';
 import { ask, assertBalanced, backendsOf, both, families, ways } from './ways';
 
 const programs = ['bpf_lb_egress', 'bpf_lb_ingress'];
@@ -80,6 +81,19 @@ describe('devices: attachment', () => {
       await lb.formatStatus(),
       /^ {2}Devices: +eth0 10\.100\.0\.1 fd00:100::1 \(Direct Routing\), lxc1 /m,
     );
+  });
+
+  it('the kernel knows them by name, and has a link for each on each device', async () => {
+    const [node] = cluster.nodes;
+    const lb = await openLoadBalancer(cluster.cleanupEach, node, { devices: ['eth0', 'lxc+'] });
+    assert.deepEqual(
+      programsOnDevicesOf(node.cgroup),
+      programs.flatMap((name) => [name, name, name]),
+    );
+    await lb.selectDevices(['lxc1']);
+    assert.deepEqual(programsOnDevicesOf(node.cgroup), programs);
+    await lb.selectDevices([]);
+    assert.deepEqual(programsOnDevicesOf(node.cgroup), []);
   });
 
   it('bpftool net names them', async function () {

@@ -139,6 +139,40 @@ describe('from outside: traffic', () => {
         });
       }
 
+      for (const [where, pods] of [
+        ['this node', here],
+        ['the other node', there],
+      ] as const) {
+        it(`one client port to two frontends of one backend, on ${where}: nothing is mixed up`, async () => {
+          const [node] = cluster.nodes;
+          const second = { ...frontend(family), port: nodePort + 1 };
+          await put([pods()[0]]);
+          await lb.upsertService({
+            name: 'second',
+            frontends: both({ type: 'NodePort', port: second.port }),
+            backends: backendsOf([pods()[0]], node),
+          });
+          cluster.cleanupEach.add(() => lb.deleteService('second'));
+          const peer = await cluster.client.peer();
+          const localPort = 20_011;
+          const one = await peer.open(frontend(family), { localPort });
+          const two = await peer.open(second, { localPort });
+          assert.notEqual(one.client.port, two.client.port, 'the backend can tell them apart');
+          assert.deepEqual([one.peer, two.peer], [frontend(family), second]);
+          for (const { id } of [one, two, one]) assert.equal(await peer.echo(id, `word ${id}`), `word ${id}`);
+          for (const { id } of [one, two]) await peer.dropConnection(id, true);
+          const type = udpType(second.address);
+          const answers = await peer.unconnectedUdp([frontend(family), second, frontend(family)], {
+            type,
+            localPort,
+          });
+          assert.deepEqual(
+            answers.map(({ peer }) => peer),
+            [frontend(family), second, frontend(family)],
+          );
+        });
+      }
+
       it('many datagram flows at a time', async () => {
         await put(cluster.pods);
         const peer = await cluster.client.peer();

@@ -21,15 +21,22 @@ function ip(...args: string[]): void {
 export class Harness {
   readonly #namespace: string;
   readonly #child: ChildProcess;
-  readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly #pending = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (error: Error) => void }
+  >();
   #lastId = 0;
 
   private constructor(namespace: string) {
     this.#namespace = namespace;
     const agent = join(__dirname, 'agent.ts');
-    this.#child = spawn('nsenter', [`--net=/run/netns/${namespace}`, process.execPath, '--import', 'tsx', agent], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
+    this.#child = spawn(
+      'nsenter',
+      [`--net=/run/netns/${namespace}`, process.execPath, '--import', 'tsx', agent],
+      {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      },
+    );
     this.#child.on('message', ({ id, value, error }: { id: number; value?: unknown; error?: string }) => {
       const waiting = this.#pending.get(id);
       this.#pending.delete(id);
@@ -37,7 +44,8 @@ export class Harness {
       else waiting?.reject(new Error(error));
     });
     this.#child.on('exit', (code, signal) => {
-      for (const { reject } of this.#pending.values()) reject(new Error(`the agent ended: ${code ?? signal}`));
+      for (const { reject } of this.#pending.values())
+        reject(new Error(`the agent ended: ${code ?? signal}`));
       this.#pending.clear();
     });
   }

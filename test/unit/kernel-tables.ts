@@ -13,6 +13,7 @@ export class KernelTables {
     this.arrays = {
       backends: new Uint8Array(backends * layouts.lb_backend.size),
       ports: new Uint8Array(65536),
+      networks: new Uint8Array(65536),
     };
   }
 

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 
-import { PortHint, ServiceFlag } from '../../lib/abi';
+import { NetworkHint, PortHint, ServiceFlag } from '../../lib/abi';
 import { LoadBalancerError, MapFullError } from '../../lib/errors';
+import { networkOf } from '../../lib/network-hints';
 import { selectBackends } from '../../lib/selection';
 import { defineService, type FrontendDefinition, type ServiceDefinition } from '../../lib/service-definition';
 import { ServiceTable } from '../../lib/service-table';
@@ -83,6 +84,20 @@ function backendText(address: string, family: 4 | 6, port: number): string {
 
 type Model = Map<string, ServiceDefinition>;
 
+/** Of all networks exactly those with frontends have their bits. */
+function checkNetworks(kernel: KernelTables, model: Model): void {
+  const wanted = new Uint8Array(65536);
+  for (const { frontends } of model.values()) {
+    for (const { family, address } of frontends) {
+      if (!address) continue;
+      const network = networkOf(family, address);
+      wanted[network] =
+        (wanted[network] as number) | (family === 4 ? NetworkHint.FRONTEND4 : NetworkHint.FRONTEND6);
+    }
+  }
+  assert.deepEqual(kernel.arrays['networks'], wanted);
+}
+
 /** The kernel has exactly the services of the model. */
 function compare(kernel: KernelTables, model: Model): void {
   const keys: Record<string, string[]> = { services4: [], services6: [] };
@@ -102,6 +117,7 @@ function compare(kernel: KernelTables, model: Model): void {
       assert.ok((kernel.arrays['ports']?.[frontend.port] ?? 0) & hint, `port ${frontend.port} has its hint`);
     }
   }
+  checkNetworks(kernel, model);
   for (const map of ['services4', 'services6']) {
     assert.deepEqual([...(kernel.hashes[map]?.keys() ?? [])].sort(), keys[map]?.sort());
   }
@@ -245,7 +261,7 @@ describe('transactions of the service table', () => {
     tx.put(service('a', '10.96.0.1'));
     assert.deepEqual(
       tx.operations().map(({ map, kind }) => `${kind} ${map}`),
-      ['store backends', 'store ports', 'update services4'],
+      ['store backends', 'store ports', 'store networks', 'update services4'],
     );
   });
 

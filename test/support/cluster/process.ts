@@ -11,16 +11,18 @@ export interface Place {
   namespace: Namespace;
   /** cgroup v2 directory; without it the process stays in that of its parent. */
   cgroup?: string | undefined;
+  /** A command that runs the one behind it in another way: with fewer capabilities, with other mounts. */
+  through?: readonly string[];
 }
 
 /** Starts `script` of this directory, which calls {@link answerParent}; it is in its place before it runs. */
 export async function start<F extends object>(
   cleanup: Cleanup,
-  { namespace, cgroup }: Place,
+  { namespace, cgroup, through = [] }: Place,
   script: string,
 ): Promise<Remote<F>> {
   const node = [process.execPath, '--import', 'tsx', path.join(__dirname, script)];
-  const inNamespace = namespace.enter(...node);
+  const inNamespace = namespace.enter(...through, ...node);
   const [file = '', ...args] = cgroup
     ? ['sh', '-c', 'echo $$ > "$0" && exec "$@"', path.join(cgroup, 'cgroup.procs'), ...inNamespace]
     : inNamespace;

@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto';
+
+import { addresses } from './network';
+import { backendAddress, backendPort, backendsPerService, serviceAddress, servicePort } from './services';
+
+/*
+ * Rules of the shape that kube-proxy writes in its two modes, for measuring beside. Every service has one endpoint,
+ * which is all that other services add to the cost of one; the service that is measured has as many as ours have.
+ */
+
+interface Rules {
+  readonly name: string;
+  readonly address: string;
+  readonly endpoints: readonly string[];
+}
+
+/** Traffic from elsewhere would be masqueraded; that of the measuring pod is not. */
+const podAddresses = addresses.pods;
+const mark = '0x4000';
+
+function rulesOf(services: number, measured: number): Rules[] {
+  return Array.from({ length: services }, (_, index) => ({
+    name: `default/service-${index}:http`,
+    address: serviceAddress(index),
+    endpoints: Array.from({ length: index === measured ? backendsPerService : 1 }, (_, i) =>
+      backendAddress(index, i),
+    ),
+  }));
+}
+
+/** Chain names carry a hash, because they may not be as long as a service's name. */
+function hash(...parts: string[]): string {
+  return createHash('sha256').update(parts.join(' ')).digest('hex').slice(0, 16).toUpperCase();
+}
+
+/** Input for iptables-restore. */
+export function iptablesRules(services: number, measured: number): string {
+  const all = rulesOf(services, measured);
+  const filter = [
+    '*filter',
+    ':KUBE-EXTERNAL-SERVICES - [0:0]',
+    ':KUBE-FIREWALL - [0:0]',
+    ':KUBE-FORWARD - [0:0]',
+    ':KUBE-NODEPORTS - [0:0]',
+    ':KUBE-PROXY-FIREWALL - [0:0]',
+    ':KUBE-SERVICES - [0:0]',
+    '-A INPUT -m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL',
+    '-A INPUT -j KUBE-NODEPORTS',
+    '-A INPUT -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES',
+    '-A INPUT -j KUBE-FIREWALL',
+    '-A FORWARD -m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL',
+    '-A FORWARD -j KUBE-FORWARD',
+    '-A FORWARD -m conntrack --ctstate NEW -j KUBE-SERVICES',
+    '-A FORWARD -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES',
+    '-A OUTPUT -m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL',
+    '-A OUTPUT -m conntrack --ctstate NEW -j KUBE-SERVICES',
+    '-A OUTPUT -j KUBE-FIREWALL',
+    '-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP',
+    '-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP',
+    `-A KUBE-FORWARD -m mark --mark ${mark}/${mark} -j ACCEPT`,
+    '-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+    'COMMIT',
+  ];
+  const chains: string[] = [];
+  const portals: string[] = [];
+  const targets: string[] = [];
+  for (const { name, address, endpoints } of all) {
+    const service = `KUBE-SVC-${hash(name)}`;
+    const match = `-d ${address}/32 -p tcp -m comment --comment "${name} cluster IP" -m tcp --dport ${servicePort}`;
+    chains.push(`:${service} - [0:0]`);
+    portals.push(`-A KUBE-SERVICES ${match} -j ${service}`);
+    targets.push(`-A ${service} ! -s ${podAddresses} ${match} -j KUBE-MARK-MASQ`);
+    endpoints.forEach((endpoint, i) => {
+      const separate = `KUBE-SEP-${hash(name, endpoint)}`;
+      const to = `${endpoint}:${backendPort}`;
+      const left = endpoints.length - i;
+      const chance = left > 1 ? `-m statistic --mode random --probability ${(1 / left).toFixed(10)} ` : '';
+      chains.push(`:${separate} - [0:0]`);
+      targets.push(
+        `-A ${service} -m comment --comment "${name} -> ${to}" ${chance}-j ${separate}`,
+        `-A ${separate} -s ${endpoint}/32 -m comment --comment "${name}" -j KUBE-MARK-MASQ`,
+        `-A ${separate} -p tcp -m comment --comment "${name}" -m tcp -j DNAT --to-destination ${to}`,
+      );
+    });
+  }
+  const nat = [
+    '*nat',
+    ':KUBE-MARK-MASQ - [0:0]',
+    ':KUBE-NODEPORTS - [0:0]',
+    ':KUBE-POSTROUTING - [0:0]',
+    ':KUBE-SERVICES - [0:0]',
+    ...chains,
+    '-A PREROUTING -j KUBE-SERVICES',
+    '-A OUTPUT -j KUBE-SERVICES',
+    '-A POSTROUTING -j KUBE-POSTROUTING',
+    `-A KUBE-MARK-MASQ -j MARK --or-mark ${mark}`,
+    `-A KUBE-POSTROUTING -m mark ! --mark ${mark}/${mark} -j RETURN`,
+    `-A KUBE-POSTROUTING -j MARK --xor-mark ${mark}`,
+    '-A KUBE-POSTROUTING -j MASQUERADE --random-fully',
+    ...portals,
+    '-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS',
+    ...targets,
+    'COMMIT',
+  ];
+  return [...filter, ...nat, ''].join('\n');
+}
+
+/** Input for `nft -f`. */
+export function nftablesRules(services: number, measured: number): string {
+  const chains: string[] = [];
+  const chain = (name: string, ...statements: string[]) =>
+    chains.push(`chain ${name} {`, ...statements.map((statement) => `  ${statement}`), '}');
+  const portals: string[] = [];
+  for (const { name, address, endpoints } of rulesOf(services, measured)) {
+    const service = `service-${hash(name)}`;
+    const targets = endpoints.map((endpoint, i) => {
+      const separate = `endpoint-${hash(name, endpoint)}`;
+      chain(
+        separate,
+        `ip saddr ${endpoint} jump mark-for-masquerade`,
+        `meta l4proto tcp dnat to ${endpoint}:${backendPort}`,
+      );
+      return `${i} : goto ${separate}`;
+    });
+    chain(
+      service,
+      `ip daddr ${address} tcp dport ${servicePort} ip saddr != ${podAddresses} jump mark-for-masquerade`,
+      `numgen random mod ${endpoints.length} vmap { ${targets.join(', ')} }`,
+    );
+    portals.push(`${address} . tcp . ${servicePort} : goto ${service}`);
+  }
+  const clusterIPs = Array.from({ length: services }, (_, index) => serviceAddress(index));
+  const map = (name: string, key: string, elements: readonly string[] = []) => [
+    `map ${name} {`,
+    `  type ${key} : verdict`,
+    ...(elements.length > 0 ? [`  elements = { ${elements.join(', ')} }`] : []),
+    '}',
+  ];
+  const set = (name: string, elements: readonly string[]) => [
+    `set ${name} {`,
+    '  type ipv4_addr',
+    `  elements = { ${elements.join(', ')} }`,
+    '}',
+  ];
+  const destination = 'ip daddr . meta l4proto . th dport';
+  const [byAddress, byPort] = ['ipv4_addr . inet_proto . inet_service', 'inet_proto . inet_service'];
+  const hook = (kind: string, name: string, priority: string) =>
+    `type ${kind} hook ${name} priority ${priority}; policy accept;`;
+  const before = [
+    ...set('cluster-ips', clusterIPs),
+    ...set('nodeport-ips', [addresses.clientGateway]),
+    'chain mark-for-masquerade {',
+    `  mark set mark | ${mark}`,
+    '}',
+  ];
+  const after = [
+    ...map('service-ips', byAddress, portals),
+    ...map('service-nodeports', byPort),
+    ...map('no-endpoint-services', byAddress),
+    ...map('no-endpoint-nodeports', byPort),
+    ...map('firewall-ips', byAddress),
+  ];
+  chain(
+    'services',
+    `${destination} vmap @service-ips`,
+    'ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports',
+  );
+  chain('service-endpoints-check', `${destination} vmap @no-endpoint-services`);
+  chain(
+    'nodeport-endpoints-check',
+    'ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports',
+  );
+  chain('firewall-check', `${destination} vmap @firewall-ips`);
+  chain('cluster-ips-check', 'ip daddr @cluster-ips reject', 'ip daddr 10.96.0.0/12 drop');
+  chain('masquerading', `mark & ${mark} == 0 return`, `mark set mark ^ ${mark}`, 'masquerade fully-random');
+  chain('filter-prerouting', hook('filter', 'prerouting', '-110'), 'ct state new jump firewall-check');
+  chain(
+    'filter-input',
+    hook('filter', 'input', '-110'),
+    'ct state new jump nodeport-endpoints-check',
+    'ct state new jump service-endpoints-check',
+  );
+  chain(
+    'filter-forward',
+    hook('filter', 'forward', '-110'),
+    'ct state new jump service-endpoints-check',
+    'ct state new jump cluster-ips-check',
+  );
+  chain(
+    'filter-output',
+    hook('filter', 'output', '-110'),
+    'ct state new jump service-endpoints-check',
+    'ct state new jump firewall-check',
+  );
+  chain('filter-output-post-dnat', hook('filter', 'output', '-90'), 'ct state new jump cluster-ips-check');
+  chain('nat-prerouting', hook('nat', 'prerouting', 'dstnat'), 'jump services');
+  chain('nat-output', hook('nat', 'output', '-100'), 'jump services');
+  chain('nat-postrouting', hook('nat', 'postrouting', 'srcnat'), 'jump masquerading');
+  return ['table ip kube-proxy {', ...orderedChains(before, chains, after), '}', ''].join('\n');
+}
+
+/** nft wants to know the chains before the maps that lead to them, and the maps before the chains that use them. */
+function orderedChains(before: string[], chains: string[], after: string[]): string[] {
+  const firstUser = chains.findIndex((line) => line.startsWith('chain services '));
+  return [...before, ...chains.slice(0, firstUser), ...after, ...chains.slice(firstUser)];
+}
