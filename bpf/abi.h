@@ -197,9 +197,7 @@ enum lb_flow_state {
 };
 
 enum lb_flow_flag {
-  LB_FLOW_REPLY = 1 << 0,    /* from the backend to the client */
-  LB_FLOW_FIN = 1 << 1,      /* this side has said all */
-  LB_FLOW_PEER_FIN = 1 << 2, /* the other side has */
+  LB_FLOW_REPLY = 1 << 0, /* from the backend to the client */
 };
 
 /* The part of a flow that does not depend on the address family. */
@@ -208,9 +206,10 @@ struct lb_flow {
   __u32 port_delta;
   __u32 expires; /* seconds of the coarse monotonic clock */
   __u32 service;
-  __u8 state; /* enum lb_flow_state */
-  __u8 flags; /* enum lb_flow_flag */
-  __u16 pad;
+  __u8 state;    /* enum lb_flow_state */
+  __u8 flags;    /* enum lb_flow_flag */
+  __u8 fin;      /* this side has said all; a byte each, because both sides may write at a time */
+  __u8 peer_fin; /* the other side has */
 };
 
 /* The values of flows4 and flows6: the tuple that the packet has to have afterwards. */
@@ -235,9 +234,9 @@ enum lb_counter {
   LB_COUNTER_FLOW_CREATED = 5,
   LB_COUNTER_DROP_NO_BACKEND = 6,
   LB_COUNTER_DROP_NO_LOCAL_BACKEND = 7,
-  LB_COUNTER_DROP_NO_PORT = 8, /* no free SNAT port */
+  LB_COUNTER_DROP_NO_PORT = 8, /* no free port among those of the window that were tried */
   LB_COUNTER_DROP_FLOW_FULL = 9,
-  LB_COUNTER_DROP_NO_ROUTE = 10,
+  LB_COUNTER_FLOW_REPAIRED = 10,  /* an entry was evicted without the other */
   LB_COUNTER_DROP_NO_SOURCE = 11, /* the device to the backend has no address of that family */
   LB_COUNTER_DROP_MALFORMED = 12,
   LB_COUNTER_DROP_TTL = 13,

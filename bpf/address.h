@@ -54,6 +54,12 @@ static __always_inline __u32 lb_network(const struct lb_addr *a, bool v6)
   return v6 ? (high >> 16) ^ (high & 0xffff) : high >> 16;
 }
 
+/* 0.0.0.0 and ::, which in the tables stand for every address of this node. */
+static __always_inline bool lb_addr_is_any(const struct lb_addr *a, bool v6)
+{
+  return v6 ? !(a->word[0] | a->word[1] | a->word[2] | a->word[3]) : a->word[3] == 0;
+}
+
 /* 127.0.0.0/8 and ::1. */
 static __always_inline bool lb_addr_is_loopback(const struct lb_addr *a, bool v6)
 {

@@ -122,51 +122,111 @@ static __always_inline bool lb_flow_claim(const union lb_tuple *key, const union
   return lb_flow_store(key, to, flow, v6, BPF_ANY) == 0;
 }
 
-/* Keeps both directions alive; the other entry is touched at most once a second. */
-static __always_inline void lb_flow_touch(struct lb_flow *flow, const union lb_tuple *to, bool v6,
-                                          __u32 now, const struct lb_settings *s)
+static __always_inline bool
+lb_tuple_equal(const union lb_tuple *a, const union lb_tuple *b, bool v6)
 {
-  __u32 expires = now + lb_lifetime(s, flow->state);
-  union lb_tuple peer_key;
-  void *peer;
-
-  if (flow->expires == expires)
-    return;
-  flow->expires = expires;
-  lb_turn(to, v6, &peer_key);
-  peer = lb_flow_lookup(&peer_key, v6);
-  if (peer)
-    lb_flow_of(peer, v6)->expires = expires;
+  if (v6)
+    return lb_addr_equal(a->v6.saddr, b->v6.saddr) && lb_addr_equal(a->v6.daddr, b->v6.daddr) &&
+           a->v6.sport == b->v6.sport && a->v6.dport == b->v6.dport;
+  return a->v4.saddr == b->v4.saddr && a->v4.daddr == b->v4.daddr && a->v4.sport == b->v4.sport &&
+         a->v4.dport == b->v4.dport;
 }
 
-/* What a TCP flag changes, in both entries. Rare, so it may cost a second lookup. */
-static __always_inline void
-lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *to, bool v6, __u8 tcp_flags)
+enum lb_peer_result { LB_PEER, LB_PEER_MISSING, LB_PEER_FOREIGN };
+
+/*
+ * The other entry of the flow from `key` to `to`. Either may have been evicted without the other,
+ * and its key taken by another flow: it is ours only if it leads back.
+ */
+static __always_inline enum lb_peer_result
+lb_flow_peer(const union lb_tuple *key, const union lb_tuple *to, bool v6, struct lb_flow **peer)
 {
-  union lb_tuple peer_key;
-  struct lb_flow *peer;
-  __u8 state = flow->state;
+  union lb_tuple peer_key, back, peer_to;
   void *entry;
 
-  if (tcp_flags & LB_TCP_RST)
+  lb_turn(to, v6, &peer_key);
+  entry = lb_flow_lookup(&peer_key, v6);
+  if (!entry)
+    return LB_PEER_MISSING;
+  lb_turn(key, v6, &back);
+  lb_flow_target(entry, v6, &peer_to);
+  if (!lb_tuple_equal(&peer_to, &back, v6))
+    return LB_PEER_FOREIGN;
+  *peer = lb_flow_of(entry, v6);
+  return LB_PEER;
+}
+
+/*
+ * Keeps both directions alive, and both there: the other entry is looked at once a second at most.
+ * False when another flow has its key: then this flow is over.
+ */
+static __always_inline bool
+lb_flow_touch(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6,
+              __u32 now, const struct lb_settings *s)
+{
+  __u32 expires = now + lb_lifetime(s, flow->state);
+  union lb_tuple peer_key, back;
+  struct lb_flow *peer, again;
+
+  if (flow->expires == expires)
+    return true;
+  flow->expires = expires;
+  switch (lb_flow_peer(key, to, v6, &peer)) {
+  case LB_PEER:
+    peer->expires = expires;
+    return true;
+  case LB_PEER_FOREIGN:
+    return false;
+  case LB_PEER_MISSING:
+    break;
+  }
+  lb_turn(to, v6, &peer_key);
+  lb_turn(key, v6, &back);
+  again = *flow;
+  again.flags ^= LB_FLOW_REPLY;
+  again.fin = flow->peer_fin;
+  again.peer_fin = flow->fin;
+  /* The differences of the other direction are these, negated: in one's complement, inverted. */
+  again.address_delta = ~flow->address_delta;
+  again.port_delta = ~flow->port_delta;
+  lb_count(LB_COUNTER_FLOW_REPAIRED);
+  return lb_flow_store(&peer_key, &back, &again, v6, BPF_NOEXIST) == 0;
+}
+
+/* What TCP flags change, in both entries. Rare, so it may cost a second lookup. */
+static __always_inline void lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *key,
+                                        const union lb_tuple *to, bool v6, __u8 tcp_flags)
+{
+  struct lb_flow *peer = NULL;
+  __u8 state = flow->state;
+
+  if (tcp_flags & LB_TCP_FIN)
+    flow->fin = 1;
+  if (tcp_flags & LB_TCP_RST || (flow->fin && flow->peer_fin))
     state = LB_FLOW_CLOSING;
-  else if (tcp_flags & LB_TCP_FIN)
-    state = flow->flags & LB_FLOW_PEER_FIN ? LB_FLOW_CLOSING : state;
   else if (state == LB_FLOW_OPENING && !(tcp_flags & LB_TCP_SYN) && !(flow->flags & LB_FLOW_REPLY))
     state = LB_FLOW_ESTABLISHED;
   if (state == flow->state && !(tcp_flags & LB_TCP_FIN))
     return;
   flow->state = state;
-  lb_turn(to, v6, &peer_key);
-  entry = lb_flow_lookup(&peer_key, v6);
-  peer = entry ? lb_flow_of(entry, v6) : NULL;
-  if (peer)
-    peer->state = state;
-  if (tcp_flags & LB_TCP_FIN) {
-    flow->flags |= LB_FLOW_FIN;
-    if (peer)
-      peer->flags |= LB_FLOW_PEER_FIN;
+  if (lb_flow_peer(key, to, v6, &peer) != LB_PEER)
+    return;
+  peer->state = state;
+  peer->peer_fin = flow->fin;
+}
+
+/* Ends a flow, and frees the source port that its reply entry claims. */
+static __always_inline void
+lb_flow_end(const union lb_tuple *key, const union lb_tuple *to, bool v6)
+{
+  union lb_tuple peer_key;
+  struct lb_flow *peer;
+
+  if (lb_flow_peer(key, to, v6, &peer) == LB_PEER) {
+    lb_turn(to, v6, &peer_key);
+    lb_flow_delete(&peer_key, v6);
   }
+  lb_flow_delete(key, v6);
 }
 
 /* Port i of a walk through the window that meets every port once before it repeats one. */

@@ -13,7 +13,7 @@
 
 #define LB_MAP __weak SEC(".maps")
 
-/* What a destination means. Read by every hook, written by lib/commit.ts alone. */
+/* What a destination means. Read by every hook, written by lib/transaction.ts alone. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 1);

@@ -106,4 +106,14 @@ static __always_inline void lb_origin_release(__u64 cookie)
     slot->cookie = 0;
 }
 
+/* For a socket that lives on. */
+static __always_inline void lb_origin_forget(struct bpf_sock *sk, __u64 cookie)
+{
+  if (cookie == 0)
+    return;
+  lb_origin_release(cookie);
+  if (sk)
+    bpf_sk_storage_delete(&origin_lists, sk);
+}
+
 #endif /* BPF_LB_ORIGIN_H */

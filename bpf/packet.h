@@ -32,6 +32,10 @@
 #define LB_UDP_CHECKSUM_OFFSET offsetof(struct udphdr, check)
 #define LB_TCP_CHECKSUM_OFFSET offsetof(struct tcphdr, check)
 
+/* What one less in the high, or the low, byte of a word adds to a sum over it. */
+#define LB_ONE_LESS_HIGH ((__u16)~bpf_htons(0x0100))
+#define LB_ONE_LESS_LOW ((__u16)~bpf_htons(0x0001))
+
 /* Where the IP header begins: tags are not in the packet but beside it. */
 #define LB_L3 ETH_HLEN
 
@@ -137,6 +141,14 @@ static __always_inline bool lb_parse(struct __sk_buff *skb, bool v6, struct lb_p
   return true;
 }
 
+/* Adds two checksum differences. */
+static __always_inline __u32 lb_sum(__u32 a, __u32 b)
+{
+  __u64 sum = (__u64)a + b;
+
+  return (__u32)(sum + (sum >> 32));
+}
+
 /* Folds a checksum difference into an Internet checksum. */
 static __always_inline __sum16 lb_checksum_add(__sum16 checksum, __u32 delta)
 {
@@ -168,6 +180,12 @@ lb_rewrite(struct __sk_buff *skb, const struct lb_packet *p, const union lb_tupl
     if (port_delta && bpf_l4_csum_replace(skb, checksum, 0, port_delta, mangled))
       return false;
   }
+  /*
+   * A sum that the device made over the whole packet: the helper takes it that a header checksum
+   * absorbs the new addresses, which IPv6 has none of. No effect on packets without such a sum.
+   */
+  if (v6)
+    bpf_csum_update(skb, lb_sum(address_delta, forwarded ? LB_ONE_LESS_LOW : 0));
   if (!lb_linear(skb, p->l4 + sizeof(struct udphdr)))
     return false;
   data = (void *)(long)skb->data;
@@ -189,8 +207,7 @@ lb_rewrite(struct __sk_buff *skb, const struct lb_packet *p, const union lb_tupl
     ip->check = lb_checksum_add(ip->check, address_delta);
     if (forwarded) {
       ip->ttl--;
-      /* The TTL is the high byte of its word: one less there is one more in the checksum. */
-      ip->check = lb_checksum_add(ip->check, (__u16)~bpf_htons(0x0100));
+      ip->check = lb_checksum_add(ip->check, LB_ONE_LESS_HIGH);
     }
   }
   l4_ports = data + (p->l4 & LB_L4_MASK);

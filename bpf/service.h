@@ -156,7 +156,7 @@ lb_frontend_choose(const struct lb_addr *to, __be16 port, __u8 protocol, bool v6
   __u32 wanted = side == LB_SIDE_SOCKET ? LB_ADDRESS_NODE : LB_ADDRESS_NODEPORT;
   enum lb_choice_result result = LB_NO_SERVICE;
 
-  if (hints & LB_PORT_FRONTEND && lb_network_has_frontends(to, v6))
+  if (hints & LB_PORT_FRONTEND && !lb_addr_is_any(to, v6) && lb_network_has_frontends(to, v6))
     result = lb_service_choose(to, port, protocol, v6, side, draw, source, choice);
   if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
       (loopback || lb_address_flags(to, v6) & wanted)) {

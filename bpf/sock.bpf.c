@@ -43,7 +43,7 @@ static __always_inline bool is_balanced(__u32 protocol)
 static __always_inline int untranslated(struct bpf_sock_addr *ctx, bool connected)
 {
   if (connected && ctx->protocol == IPPROTO_UDP)
-    lb_origin_release(lb_cookie_of_caller(ctx));
+    lb_origin_forget((struct bpf_sock *)ctx->sk, lb_cookie_of_caller(ctx));
   return LB_PROCEED;
 }
 

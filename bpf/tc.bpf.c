@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
 #include <bpf/bpf_endian.h>
@@ -87,17 +88,23 @@ forward(struct __sk_buff *skb, struct lb_packet *p, const union lb_tuple *to, __
   return redirect ? send(skb, &fib, v6) : LB_NEXT;
 }
 
+static __always_inline struct lb_addr destination(const struct lb_packet *p, bool v6)
+{
+  struct lb_addr to;
+
+  if (!v6)
+    return lb_addr_from4(p->tuple.v4.daddr);
+  lb_addr_copy(to.word, p->tuple.v6.daddr);
+  return to;
+}
+
 static __always_inline __u32 draw(void *unused) { return bpf_get_prandom_u32(); }
 
 static __always_inline enum lb_choice_result
 choose(const struct lb_packet *p, bool v6, __u8 hints, struct lb_choice *choice)
 {
-  struct lb_addr to;
+  struct lb_addr to = destination(p, v6);
 
-  if (v6)
-    lb_addr_copy(to.word, p->tuple.v6.daddr);
-  else
-    to = lb_addr_from4(p->tuple.v4.daddr);
   return lb_frontend_choose(&to, lb_dport(&p->tuple, v6), p->protocol, v6, LB_SIDE_DEVICE, hints,
                             false, draw, NULL, choice);
 }
@@ -169,10 +176,10 @@ begin(struct __sk_buff *skb, struct lb_packet *p, bool v6, const struct lb_choic
 
 /*
  * The flow of a packet, brought up to date; NULL when there is none, or when the packet opens a
- * connection anew on the tuple of a closed one.
+ * connection anew on the tuple of a closed one. `replies`: only flows from backends to clients.
  */
 static __always_inline struct lb_flow *
-continued(const struct lb_packet *p, bool v6, union lb_tuple *to)
+continued(const struct lb_packet *p, bool v6, bool replies, union lb_tuple *to)
 {
   void *entry = lb_flow_lookup(&p->tuple, v6);
   const struct lb_settings *s = lb_settings();
@@ -183,44 +190,66 @@ continued(const struct lb_packet *p, bool v6, union lb_tuple *to)
     return NULL;
   now = lb_now();
   flow = lb_flow_of(entry, v6);
-  if (lb_expired(flow, now))
+  if (lb_expired(flow, now) || (replies && !(flow->flags & LB_FLOW_REPLY)))
     return NULL;
   lb_flow_target(entry, v6, to);
   if (p->protocol == IPPROTO_TCP) {
     if (p->tcp_flags & LB_TCP_SYN && flow->state == LB_FLOW_CLOSING &&
         !(flow->flags & LB_FLOW_REPLY)) {
-      union lb_tuple reply_key;
-
-      lb_turn(to, v6, &reply_key);
-      lb_flow_delete(&reply_key, v6);
-      lb_flow_delete(&p->tuple, v6);
+      lb_flow_end(&p->tuple, to, v6);
       return NULL;
     }
-    if (flow->state == LB_FLOW_OPENING || p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST))
-      lb_flow_tcp(flow, to, v6, p->tcp_flags);
+    if (flow->state == LB_FLOW_OPENING || p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST) ||
+        (flow->fin && flow->peer_fin))
+      lb_flow_tcp(flow, &p->tuple, to, v6, p->tcp_flags);
   }
-  lb_flow_touch(flow, to, v6, now, s);
+  if (!lb_flow_touch(flow, &p->tuple, to, v6, now, s)) {
+    lb_flow_delete(&p->tuple, v6);
+    return NULL;
+  }
   return flow;
 }
 
-static __always_inline int ingress(struct __sk_buff *skb, bool v6)
+/* Whether a packet is addressed to this node itself. */
+static __always_inline bool is_own(const struct lb_packet *p, bool v6)
+{
+  struct lb_addr to = destination(p, v6);
+
+  return lb_address_flags(&to, v6) & LB_ADDRESS_NODE;
+}
+
+/* Not a verdict: there is no flow yet, but there may be a service. */
+#define LB_NO_FLOW (-2)
+
+/* A packet of a flow that exists. */
+static __always_inline int pass(struct __sk_buff *skb, bool v6)
 {
   struct lb_packet p = {};
-  struct lb_choice choice;
   struct lb_flow *flow;
   union lb_tuple to;
-  __u8 to_hints, from_hints;
+  __u8 hints;
 
   if (!lb_parse(skb, v6, &p))
     return LB_NEXT;
-  to_hints = lb_port_hints(bpf_ntohs(lb_dport(&p.tuple, v6)));
-  from_hints = lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6)));
-  if (!((to_hints | from_hints) & LB_PORT_FLOW))
+  hints = lb_port_hints(bpf_ntohs(lb_dport(&p.tuple, v6))) |
+          lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6)));
+  if (!(hints & LB_PORT_FLOW))
     return LB_NEXT;
-  flow = continued(&p, v6, &to);
-  if (flow)
-    return forward(skb, &p, &to, flow->address_delta, flow->port_delta, v6);
-  switch (choose(&p, v6, to_hints, &choice)) {
+  flow = continued(&p, v6, false, &to);
+  if (!flow)
+    return LB_NO_FLOW;
+  return forward(skb, &p, &to, flow->address_delta, flow->port_delta, v6);
+}
+
+/* A packet of no flow: the first of one, if it is for a service. */
+static __always_inline int open(struct __sk_buff *skb, bool v6)
+{
+  struct lb_packet p = {};
+  struct lb_choice choice;
+
+  if (!lb_parse(skb, v6, &p))
+    return LB_NEXT;
+  switch (choose(&p, v6, lb_port_hints(bpf_ntohs(lb_dport(&p.tuple, v6))), &choice)) {
   case LB_CHOSEN:
     /* A segment in the middle of a connection that we do not know: the stack answers it. */
     if (p.protocol == IPPROTO_TCP && (p.tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN)
@@ -229,9 +258,8 @@ static __always_inline int ingress(struct __sk_buff *skb, bool v6)
   case LB_NO_SERVICE:
     return LB_NEXT;
   case LB_NO_BACKEND:
-    /* The stack knows no listener either, and refuses in its own words. */
-    lb_count(LB_COUNTER_DROP_NO_BACKEND);
-    return LB_NEXT;
+    /* The stack knows no listener either, and refuses in its own words what is for this node. */
+    return is_own(&p, v6) ? LB_NEXT : drop(LB_COUNTER_DROP_NO_BACKEND);
   case LB_NO_LOCAL_BACKEND:
     return drop(LB_COUNTER_DROP_NO_LOCAL_BACKEND);
   default:
@@ -249,24 +277,44 @@ static __always_inline int egress(struct __sk_buff *skb, bool v6)
     return LB_NEXT;
   if (!(lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6))) & LB_PORT_FLOW))
     return LB_NEXT;
-  flow = continued(&p, v6, &to);
-  if (!flow || !(flow->flags & LB_FLOW_REPLY))
+  flow = continued(&p, v6, true, &to);
+  if (!flow)
     return LB_NEXT;
   if (!lb_rewrite(skb, &p, &to, v6, flow->address_delta, flow->port_delta, false))
     return drop(LB_COUNTER_DROP_MALFORMED);
   return LB_NEXT;
 }
 
+/* Functions of their own, one after the other: all their variables would not fit on one stack. */
+static __noinline int pass4(struct __sk_buff *skb) { return pass(skb, false); }
+
+static __noinline int pass6(struct __sk_buff *skb) { return pass(skb, true); }
+
+static __noinline int open4(struct __sk_buff *skb) { return open(skb, false); }
+
+static __noinline int open6(struct __sk_buff *skb) { return open(skb, true); }
+
+static __noinline int egress4(struct __sk_buff *skb) { return egress(skb, false); }
+
+static __noinline int egress6(struct __sk_buff *skb) { return egress(skb, true); }
+
 /* A tag that the device took off belongs to a VLAN device, which has programs of its own. */
 SEC("tcx/ingress")
 int bpf_lb_ingress(struct __sk_buff *skb)
 {
-  if (skb->vlan_present)
+  int verdict;
+
+  /* A device that listens to all shows frames that are for others. */
+  if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
     return LB_NEXT;
-  if (skb->protocol == bpf_htons(ETH_P_IP))
-    return ingress(skb, false);
-  if (skb->protocol == bpf_htons(ETH_P_IPV6))
-    return ingress(skb, true);
+  if (skb->protocol == bpf_htons(ETH_P_IP)) {
+    verdict = pass4(skb);
+    return verdict == LB_NO_FLOW ? open4(skb) : verdict;
+  }
+  if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+    verdict = pass6(skb);
+    return verdict == LB_NO_FLOW ? open6(skb) : verdict;
+  }
   return LB_NEXT;
 }
 
@@ -280,9 +328,9 @@ int bpf_lb_egress(struct __sk_buff *skb)
   if (skb->vlan_present)
     return LB_NEXT;
   if (skb->protocol == bpf_htons(ETH_P_IP))
-    return egress(skb, false);
+    return egress4(skb);
   if (skb->protocol == bpf_htons(ETH_P_IPV6))
-    return egress(skb, true);
+    return egress6(skb);
   return LB_NEXT;
 }
 

@@ -117,7 +117,8 @@ export const layouts = {
       service: { offset: 12, size: 4 },
       state: { offset: 16, size: 1 },
       flags: { offset: 17, size: 1 },
-      pad: { offset: 18, size: 2 },
+      fin: { offset: 18, size: 1 },
+      peer_fin: { offset: 19, size: 1 },
     },
   },
   lb_flow4: { size: 36, fields: { to: { offset: 0, size: 16 }, flow: { offset: 16, size: 20 } } },
@@ -157,7 +158,7 @@ export const OriginLimit = { ORIGINS_PER_SOCKET: 8 } as const;
 export const FlowState = { OPENING: 0, ESTABLISHED: 1, CLOSING: 2, DATAGRAM: 3 } as const;
 
 /** `enum lb_flow_flag` */
-export const FlowFlag = { REPLY: 1, FIN: 2, PEER_FIN: 4 } as const;
+export const FlowFlag = { REPLY: 1 } as const;
 
 /** `enum lb_counter` */
 export const Counter = {
@@ -171,7 +172,7 @@ export const Counter = {
   DROP_NO_LOCAL_BACKEND: 7,
   DROP_NO_PORT: 8,
   DROP_FLOW_FULL: 9,
-  DROP_NO_ROUTE: 10,
+  FLOW_REPAIRED: 10,
   DROP_NO_SOURCE: 11,
   DROP_MALFORMED: 12,
   DROP_TTL: 13,

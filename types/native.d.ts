@@ -31,6 +31,11 @@ export interface Native {
   /** mount(2) of a bpf file system on `path`, with private propagation. */
   mountBpffs(path: string): void;
   /**
+   * Takes the program of a pinned link off its hook, at once: without the pin the kernel does so in its own time. Also
+   * when the hook has gone. The pin stays.
+   */
+  detachLink(path: string): void;
+  /**
    * Removes a clsact filter that another process left, if its program is still the one pinned at `path`, and the pin.
    * `filter` is what the link said that was pinned there.
    */
@@ -97,11 +102,11 @@ export interface Datapath {
   pinMap(map: string, path: string): void;
   /**
    * BPF_PROG_TEST_RUN on a packet (tc programs), from its Ethernet header. `ifindex` is the device that it seems to
-   * have come from. Defaults: the loopback device, one run, mark 0.
+   * have come from. Defaults: the loopback device, one run, mark 0, no BPF_F_TEST_* flags.
    */
   testRun(
     program: string,
-    options: { data: Uint8Array; ifindex?: number; repeat?: number; mark?: number },
+    options: { data: Uint8Array; ifindex?: number; repeat?: number; mark?: number; flags?: number },
   ): {
     retval: number;
     /** The packet afterwards; it may have grown by up to 256 bytes. */

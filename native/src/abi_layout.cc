@@ -39,7 +39,7 @@ std::vector<StructLayout> AbiLayout() {
       LAYOUT(lb_tuple6, FIELD(saddr), FIELD(daddr), FIELD(sport), FIELD(dport), FIELD(protocol),
              FIELD(pad)),
       LAYOUT(lb_flow, FIELD(address_delta), FIELD(port_delta), FIELD(expires), FIELD(service),
-             FIELD(state), FIELD(flags), FIELD(pad)),
+             FIELD(state), FIELD(flags), FIELD(fin), FIELD(peer_fin)),
       LAYOUT(lb_flow4, FIELD(to), FIELD(flow)),
       LAYOUT(lb_flow6, FIELD(to), FIELD(flow)),
       LAYOUT(lb_counters, FIELD(counts)),

@@ -75,6 +75,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("mountBpffs", Napi::Function::New<Callable<MountBpffsAt>>(env, "mountBpffs"));
   exports.Set("filesystemType",
               Napi::Function::New<Callable<GetFilesystemType>>(env, "filesystemType"));
+  exports.Set("detachLink", Napi::Function::New<Callable<DetachLink>>(env, "detachLink"));
   exports.Set("detachFilter", Napi::Function::New<Callable<DetachFilter>>(env, "detachFilter"));
   exports.Set("abi", Abi(env));
   return exports;

@@ -182,6 +182,7 @@ Napi::Value Datapath::RunTest(const Napi::CallbackInfo& info) {
   packet.ifindex = Optional(options, "ifindex", 0, INT32_MAX);
   packet.mark = Optional(options, "mark", 0, UINT32_MAX);
   packet.repeat = Optional(options, "repeat", 1, INT32_MAX);
+  packet.flags = Optional(options, "flags", 0, UINT32_MAX);
   const Bytes data = BytesArgument(options.Get("data"), "data");
   packet.data = data.data;
   packet.size = data.size;

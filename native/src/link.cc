@@ -19,6 +19,11 @@ Direction DirectionArgument(const Napi::Value& value) {
   throw ArgumentError("direction must be 'ingress' or 'egress'");
 }
 
+Napi::Value DetachLink(const Napi::CallbackInfo& info) {
+  DetachPinned(StringArgument(info[0], "path"));
+  return info.Env().Undefined();
+}
+
 Napi::Value DetachFilter(const Napi::CallbackInfo& info) {
   const std::string path = StringArgument(info[0], "path");
   const uint32_t ifindex = IfindexArgument(info[1]);

@@ -16,6 +16,9 @@ using SharedAttachment = std::shared_ptr<std::unique_ptr<Attachment>>;
 
 Direction DirectionArgument(const Napi::Value& value);
 
+// The addon's detachLink().
+Napi::Value DetachLink(const Napi::CallbackInfo& info);
+
 // The addon's detachFilter().
 Napi::Value DetachFilter(const Napi::CallbackInfo& info);
 

@@ -50,6 +50,12 @@ FileDescriptor CreateLink(const Program& program, int target, const std::string&
 
 }  // namespace
 
+void DetachPinned(const std::string& path) {
+  const FileDescriptor link(bpf_obj_get(path.c_str()));
+  if (!link) throw SystemError(errno, "bpf_obj_get", path);
+  if (bpf_link_detach(link.get()) != 0) throw SystemError(errno, "bpf_link_detach", path);
+}
+
 std::unique_ptr<Attachment> LinkAttachment::ToCgroup(const Program& program,
                                                      const std::string& path) {
   RequireForDevice(program, false);

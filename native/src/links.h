@@ -44,6 +44,9 @@ class Attachment {
   Attachment() = default;
 };
 
+// Takes the program of the link pinned at `path` off its hook; link and pin stay.
+void DetachPinned(const std::string& path);
+
 // A bpf_link: to a cgroup or, with tcx, to a device. The kernel detaches it with its last
 // reference.
 class LinkAttachment : public Attachment {

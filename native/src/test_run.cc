@@ -25,7 +25,7 @@ TestResult TestRun(const Program& program, const TestPacket& packet) {
               .data_size_in = static_cast<uint32_t>(packet.size),
               .data_size_out = static_cast<uint32_t>(result.data.size()), .ctx_in = &context,
               .ctx_out = &context, .ctx_size_in = sizeof(context), .ctx_size_out = sizeof(context),
-              .repeat = static_cast<int>(packet.repeat));
+              .repeat = static_cast<int>(packet.repeat), .flags = packet.flags);
   if (bpf_prog_test_run_opts(program.fd, &options) != 0) {
     throw SystemError(errno, "bpf_prog_test_run_opts", program.name);
   }

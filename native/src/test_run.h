@@ -16,6 +16,7 @@ struct TestPacket {
   uint32_t ifindex;  // device it seems to have come from; 0: loopback
   uint32_t mark;
   uint32_t repeat;
+  uint32_t flags;  // BPF_F_TEST_*
 };
 
 struct TestResult {

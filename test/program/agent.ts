@@ -1,3 +1,4 @@
+import { FlowFlag, layouts } from '../../lib/abi';
 import { CommitQueue } from '../../lib/commit-queue';
 import { DeviceLayer } from '../../lib/device-layer';
 import { encodeSettings } from '../../lib/encode';
@@ -22,9 +23,16 @@ export interface Calls {
   put(spec: ServiceSpec): Promise<boolean>;
   remove(name: string): Promise<boolean>;
   /** Frames in hex. */
-  run(program: string, device: string, frame: string, repeat?: number): Promise<{ retval: number; frame: string }>;
+  run(
+    program: string,
+    device: string,
+    frame: string,
+    flags: number,
+  ): Promise<{ retval: number; frame: string }>;
   counters(): Promise<Record<string, number>>;
   flows(): Promise<number>;
+  /** Removes one direction of every flow, as an LRU table may; returns how many. */
+  evict(direction: 'request' | 'reply'): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -50,19 +58,34 @@ const calls: Calls = {
   },
   put: (spec) => queue.add((tx) => tx.put(defineService(spec))),
   remove: (name) => queue.add((tx) => tx.remove(name)),
-  run(program, device, frame, repeat = 1) {
+  run(program, device, frame, flags) {
     const ifindex = ifindexes[device];
     if (ifindex === undefined) throw new Error(`no device ${device}`);
-    const result = datapath.testRun(program, { data: Buffer.from(frame, 'hex'), ifindex, repeat });
+    const result = datapath.testRun(program, { data: Buffer.from(frame, 'hex'), ifindex, flags });
     return Promise.resolve({ retval: result.retval, frame: Buffer.from(result.data).toString('hex') });
   },
   counters() {
     const { counters } = readMetrics(datapath, table);
-    return Promise.resolve(Object.fromEntries(Object.entries(counters).map(([name, n]) => [name, Number(n)])));
+    return Promise.resolve(
+      Object.fromEntries(Object.entries(counters).map(([name, n]) => [name, Number(n)])),
+    );
   },
   async flows() {
     const [v4, v6] = [await datapath.dump('flows4'), await datapath.dump('flows6')];
     return v4.count + v6.count;
+  },
+  async evict(direction) {
+    const { fields, size } = layouts.lb_flow4;
+    const { keys, values, count } = await datapath.dump('flows4');
+    const keySize = layouts.lb_tuple4.size;
+    const gone: Uint8Array[] = [];
+    for (let i = 0; i < count; i++) {
+      const flags = values[i * size + fields.flow.offset + layouts.lb_flow.fields.flags.offset] as number;
+      const reply = (flags & FlowFlag.REPLY) !== 0;
+      if (reply === (direction === 'reply')) gone.push(keys.subarray(i * keySize, (i + 1) * keySize));
+    }
+    await datapath.commit([{ map: 'flows4', kind: 'delete', keys: Buffer.concat(gone) }]);
+    return gone.length;
   },
   close() {
     layer.detach();

@@ -30,7 +30,7 @@ describe('program: flows', function () {
     if (process.getuid?.() !== 0) skip(this, 'needs root');
     harness = await Harness.open({
       snatPorts: [50000, 50063],
-      flowLifetimes: { opening: 3, established: 6, closing: 1, datagram: 1 },
+      flowLifetimes: { opening: 3, established: 6, closing: 1, datagram: 2 },
     });
     await harness.call('put', service(['10.244.2.2']));
   });
@@ -102,7 +102,7 @@ describe('program: flows', function () {
     await send(request({ protocol: 'UDP' }));
     await harness.call('put', service(['10.244.2.3']));
     assert.equal((await send(request({ protocol: 'UDP' }))).destination, '10.244.2.2');
-    await sleep(3200);
+    await sleep(4200);
     assert.equal((await send(request({ protocol: 'UDP' }))).destination, '10.244.2.3');
   });
 
@@ -136,9 +136,44 @@ describe('program: flows', function () {
     assert.equal((await send(request({ flags: 'S', sourcePort: 2000 }))).retval, verdicts.redirect);
   });
 
+  it('restores the reply entry that was evicted, and keeps its port from others', async () => {
+    const there = await send(request({ protocol: 'UDP', sourcePort: 50010 }));
+    assert.equal(await harness.call('evict', 'reply'), 1);
+    /* Entries are looked after once a second. */
+    await sleep(1100);
+    assert.equal((await send(request({ protocol: 'UDP', sourcePort: 50010 }))).sourcePort, there.sourcePort);
+    assert.equal(await harness.call('flows'), 2);
+    assert.equal((await harness.call('counters')).FLOW_REPAIRED, 1);
+    const other = await send(request({ protocol: 'UDP', source: '203.0.113.3', sourcePort: 50010 }));
+    assert.notEqual(other.sourcePort, there.sourcePort);
+  });
+
+  it('restores the request entry that was evicted, on the same backend', async () => {
+    const there = await send(request({ flags: 'S' }));
+    await replyTo(there, 'SA');
+    await send(request({ flags: 'A' }));
+    assert.equal(await harness.call('evict', 'request'), 1);
+    await harness.call('put', service(['10.244.2.3']));
+    await sleep(1100);
+    assert.equal((await replyTo(there, 'A')).retval, verdicts.redirect);
+    assert.deepEqual(await send(request({ flags: 'A' })), there);
+  });
+
+  it('gives a flow up whose reply entry another has taken, and begins anew', async () => {
+    const first = await send(request({ protocol: 'UDP', sourcePort: 50010 }));
+    await harness.call('evict', 'reply');
+    const second = await send(request({ protocol: 'UDP', source: '203.0.113.3', sourcePort: 50010 }));
+    assert.equal(second.sourcePort, first.sourcePort, 'the port was free');
+    await sleep(1100);
+    await send(request({ protocol: 'UDP', source: '203.0.113.3', sourcePort: 50010 }));
+    await send(request({ protocol: 'UDP', sourcePort: 50010 }));
+    const again = await send(request({ protocol: 'UDP', sourcePort: 50010 }));
+    assert.notEqual(again.sourcePort, second.sourcePort);
+  });
+
   it('takes over the port of a dead flow', async () => {
     for (let i = 0; i < 80; i++) await send(request({ protocol: 'UDP', sourcePort: 1024 + i }));
-    await sleep(3200);
+    await sleep(4200);
     assert.equal((await send(request({ protocol: 'UDP', sourcePort: 3000 }))).retval, verdicts.redirect);
   });
 

@@ -9,6 +9,9 @@ export const verdicts = { next: 0xffffffff, drop: 2, redirect: 7 } as const;
 
 let lastNumber = 0;
 
+/** Of every device: frames for other stations are not looked at. */
+const deviceAddress = '02:00:00:00:00:01';
+
 function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
@@ -62,7 +65,7 @@ export class Harness {
         ['pod0', '10.244.1.1/24', 'fd00:1::1/64'],
       ] as const) {
         inside('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`);
-        inside('link', 'set', name, 'up');
+        inside('link', 'set', name, 'address', deviceAddress, 'up');
         inside('link', 'set', `${name}p`, 'up');
         inside('addr', 'add', v4, 'dev', name);
         inside('addr', 'add', v6, 'dev', name, 'nodad');
@@ -84,13 +87,14 @@ export class Harness {
   call<K extends keyof Calls>(call: K, ...args: Parameters<Calls[K]>): ReturnType<Calls[K]> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
       this.#child.send({ id, call, args });
     }) as ReturnType<Calls[K]>;
   }
 
-  async run(program: 'bpf_lb_ingress' | 'bpf_lb_egress', device: string, frame: Uint8Array) {
-    const result = await this.call('run', program, device, Buffer.from(frame).toString('hex'));
+  /** `flags` are BPF_F_TEST_*. */
+  async run(program: 'bpf_lb_ingress' | 'bpf_lb_egress', device: string, frame: Uint8Array, flags = 0) {
+    const result = await this.call('run', program, device, Buffer.from(frame).toString('hex'), flags);
     return { retval: result.retval, frame: Buffer.from(result.frame, 'hex') };
   }
 

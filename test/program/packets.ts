@@ -70,7 +70,10 @@ export function build(packet: Packet): Uint8Array {
   }
   if (!packet.unchecked) {
     const checksum = internetChecksum(pseudoHeader(source, destination, number, transport.length), transport);
-    transport.writeUInt16BE(protocol === 'UDP' && checksum === 0 ? 0xffff : checksum, protocol === 'TCP' ? 16 : 6);
+    transport.writeUInt16BE(
+      protocol === 'UDP' && checksum === 0 ? 0xffff : checksum,
+      protocol === 'TCP' ? 16 : 6,
+    );
   }
   const v4 = source.length === 4;
   let header: Buffer;
@@ -125,6 +128,7 @@ export function parse(frame: Uint8Array): Packet & { valid: boolean } {
     protocol,
     ttl: header[v4 ? 8 : 7] as number,
     unchecked,
-    valid: (!v4 || internetChecksum(header) === 0) && (unchecked || internetChecksum(pseudo, transport) === 0),
+    valid:
+      (!v4 || internetChecksum(header) === 0) && (unchecked || internetChecksum(pseudo, transport) === 0),
   };
 }

@@ -34,10 +34,23 @@ describe('program: translation, byte for byte', function () {
     const frontends = (nodePort: number, port: number) =>
       (['TCP', 'UDP'] as const).flatMap((protocol) => [
         { type: 'NodePort' as const, port: nodePort, protocol },
-        ...Object.values(families).map((f) => ({ type: 'LoadBalancer' as const, address: f.vip, port, protocol })),
+        ...Object.values(families).map((f) => ({
+          type: 'LoadBalancer' as const,
+          address: f.vip,
+          port,
+          protocol,
+        })),
       ]);
-    await harness.call('put', { name: 'local', frontends: frontends(30001, 81), backends: backends('local') });
-    await harness.call('put', { name: 'remote', frontends: frontends(30002, 82), backends: backends('remote') });
+    await harness.call('put', {
+      name: 'local',
+      frontends: frontends(30001, 81),
+      backends: backends('local'),
+    });
+    await harness.call('put', {
+      name: 'remote',
+      frontends: frontends(30002, 82),
+      backends: backends('remote'),
+    });
     await harness.call('put', {
       name: 'cluster',
       frontends: [{ type: 'ClusterIP', address: '10.96.0.1', port: 83 }],
@@ -49,7 +62,11 @@ describe('program: translation, byte for byte', function () {
       backends: [{ address: '10.244.2.2', port: 8080 }],
       externalTrafficPolicy: 'Local',
     });
-    await harness.call('put', { name: 'empty', frontends: [{ type: 'NodePort', port: 30004 }], backends: [] });
+    await harness.call('put', {
+      name: 'empty',
+      frontends: [{ type: 'NodePort', port: 30004 }],
+      backends: [],
+    });
   });
 
   after(() => harness?.close());
@@ -96,7 +113,14 @@ describe('program: translation, byte for byte', function () {
           assert.ok(sourcePort >= 50000 && sourcePort <= 50999, `source port ${sourcePort}`);
           assertSameFrame(
             there.frame,
-            build({ ...request, source: f.snat, sourcePort, destination: f.remote, destinationPort: 8080, ttl: 63 }),
+            build({
+              ...request,
+              source: f.snat,
+              sourcePort,
+              destination: f.remote,
+              destinationPort: 8080,
+              ttl: 63,
+            }),
           );
           const reply: Packet = {
             source: f.remote,
@@ -135,7 +159,10 @@ describe('program: translation, byte for byte', function () {
           const next = { ...request, flags: 'PA', payload: Buffer.from(payload) };
           const { frame } = await harness.run('bpf_lb_ingress', 'eth0', build(next));
           const { source, sourcePort, destination, destinationPort } = first;
-          assertSameFrame(frame, build({ ...next, source, sourcePort, destination, destinationPort, ttl: 63 }));
+          assertSameFrame(
+            frame,
+            build({ ...next, source, sourcePort, destination, destinationPort, ttl: 63 }),
+          );
         }
       });
     }
@@ -195,6 +222,30 @@ describe('program: translation, byte for byte', function () {
     assertSameFrame(frame, build({ ...sent, destination: '10.244.1.2', destinationPort: 8080, ttl: 63 }));
   });
 
+  for (const [name, f] of Object.entries(families)) {
+    it(`a sum that the device made over the packet stays right: ${name}`, async function () {
+      const BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 1 << 2;
+      const other = build(request({ source: f.client, destination: f.client, destinationPort: 9 }));
+      try {
+        await harness.run('bpf_lb_ingress', 'eth0', other, BPF_F_TEST_SKB_CHECKSUM_COMPLETE);
+      } catch {
+        skip(this, 'the kernel cannot test sums of devices');
+      }
+      for (const protocol of ['TCP', 'UDP'] as const) {
+        for (const destinationPort of [30001, 30002]) {
+          const sent = build(request({ source: f.client, destination: f.node, destinationPort, protocol }));
+          const { retval } = await harness.run(
+            'bpf_lb_ingress',
+            'eth0',
+            sent,
+            BPF_F_TEST_SKB_CHECKSUM_COMPLETE,
+          );
+          assert.equal(retval, verdicts.redirect);
+        }
+      }
+    });
+  }
+
   it('IPv4 options are carried along', async () => {
     const sent = request({ options: Buffer.from([7, 7, 4, 0, 0, 0, 0, 0]) });
     const { frame } = await harness.run('bpf_lb_ingress', 'eth0', build(sent));
@@ -204,7 +255,11 @@ describe('program: translation, byte for byte', function () {
   it('every payload keeps its checksum', async () => {
     for (let i = 0; i < 400; i++) {
       const payload = Uint8Array.from({ length: i % 40 }, () => Math.floor(Math.random() * 256));
-      const sent = request({ protocol: i % 2 ? 'UDP' : 'TCP', payload, destinationPort: i % 3 ? 30001 : 30002 });
+      const sent = request({
+        protocol: i % 2 ? 'UDP' : 'TCP',
+        payload,
+        destinationPort: i % 3 ? 30001 : 30002,
+      });
       const { frame, retval } = await harness.run('bpf_lb_ingress', 'eth0', build(sent));
       assert.equal(retval, verdicts.redirect);
       assert.ok(parse(frame).valid, Buffer.from(build(sent)).toString('hex'));
@@ -214,7 +269,9 @@ describe('program: translation, byte for byte', function () {
   const untouched: Record<string, Uint8Array> = {
     'a port that no service has': build(request({ destinationPort: 30999 })),
     'a NodePort on an address that is not the node’s': build(request({ destination: '203.0.113.9' })),
-    'a NodePort on an address of a device that is not selected': build(request({ destination: '10.244.1.1' })),
+    'a NodePort on an address of a device that is not selected': build(
+      request({ destination: '10.244.1.1' }),
+    ),
     'a ClusterIP, which is not served from outside': build(
       request({ destination: '10.96.0.1', destinationPort: 83 }),
     ),
@@ -249,7 +306,11 @@ describe('program: translation, byte for byte', function () {
 
   it('drops silently what traffic policy Local has no backend for', async () => {
     const before = await harness.call('counters');
-    const { retval } = await harness.run('bpf_lb_ingress', 'eth0', build(request({ destinationPort: 30003 })));
+    const { retval } = await harness.run(
+      'bpf_lb_ingress',
+      'eth0',
+      build(request({ destinationPort: 30003 })),
+    );
     assert.equal(retval, verdicts.drop);
     const after = await harness.call('counters');
     assert.equal(after.DROP_NO_LOCAL_BACKEND, (before.DROP_NO_LOCAL_BACKEND ?? 0) + 1);
