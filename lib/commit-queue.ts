@@ -1,4 +1,4 @@
-import { attempt } from './errors';
+import { attempt, LoadBalancerError } from './errors';
 import type { ServiceTable } from './service-table';
 import { RangesPending, Transaction } from './transaction';
 import type { Datapath, MapOperation, Native } from '../types/native';
@@ -97,9 +97,9 @@ export class CommitQueue {
     try {
       await attempt('write the service tables', () => this.#write(tx.operations()));
     } catch (error) {
-      const undone = await this.#undo(tx, error);
+      await this.#undo(tx, error);
       tx.abandon();
-      throw undone;
+      throw error;
     }
     tx.accept();
     if (this.#table.retiredEntries <= this.#table.capacity.backends * retiredShare) return;
@@ -116,13 +116,16 @@ export class CommitQueue {
     this.#datapath.commitNow(operations);
   }
 
-  /** Returns the error to report: the first one, with the second as its cause when even the way back failed. */
-  async #undo(tx: Transaction, error: unknown): Promise<unknown> {
+  /** When even the way back fails, the ranges of both states stay taken: the kernel may point at either. */
+  async #undo(tx: Transaction, error: unknown): Promise<void> {
     try {
       await this.#write(tx.undo());
-      return error;
     } catch (cause) {
-      return new AggregateError([error, cause], 'A commit failed, and so did taking it back');
+      throw new LoadBalancerError(
+        'ERR_BPF_SYSCALL',
+        'A change was refused half-way and could not be taken back: open a new LoadBalancer and apply all services.',
+        { cause: new AggregateError([error, cause]) },
+      );
     }
   }
 

@@ -1,5 +1,5 @@
 import { AddressFlag } from './abi';
-import { type Address, families, type Family } from './address';
+import { type Address, type Family } from './address';
 import { Device } from './device';
 import { type DeviceDefinition, nodeAddresses, selectDevices, snatSource } from './device-selection';
 import { encodeAddress, encodeAddressInfo, encodeDevice, encodeUint32 } from './encode';
@@ -22,7 +22,7 @@ export class DeviceLayer {
   readonly #datapath: Datapath;
   readonly #hooks: Hooks;
   #devices: Device[] = [];
-  #addresses = new Map<string, AddressEntry>();
+  #tables: Tables = { selected: [], addresses: new Map() };
 
   constructor(native: Native, datapath: Datapath, hooks: Hooks) {
     this.#native = native;
@@ -36,12 +36,12 @@ export class DeviceLayer {
 
   /** Every address of this node, canonical. */
   get nodeAddresses(): ReadonlySet<string> {
-    return new Set(this.#addresses.keys());
+    return new Set(this.#tables.addresses.keys());
   }
 
   /** Addresses that answer NodePorts from outside. */
   nodePortAddresses(family: Family): string[] {
-    return [...this.#addresses.values()]
+    return [...this.#tables.addresses.values()]
       .filter(({ address, flags }) => address.family === family && flags & AddressFlag.NODEPORT)
       .map(({ address }) => address.text);
   }
@@ -53,30 +53,22 @@ export class DeviceLayer {
   async select(patterns: readonly string[]): Promise<void> {
     const network = await attempt('read the network configuration', () => this.#native.network());
     const selected = selectDevices(patterns, network);
-    const kept = this.#devices.filter((d) => selected.some((s) => isSame(d, s)));
+    /* A device whose program somebody took off is attached anew. */
+    const kept = this.#devices.filter((d) => d.attached && selected.some((s) => isSame(d, s)));
     const gone = this.#devices.filter((d) => !kept.includes(d));
     const added = await this.#attach(selected.filter((s) => !kept.some((d) => isSame(d, s))));
-    const addresses = addressEntries(nodeAddresses(network), selected);
+    const next = { selected, addresses: addressEntries(nodeAddresses(network), selected) };
     try {
-      await attempt('write the device tables', () =>
-        this.#datapath.commit([
-          ...selected.map(deviceUpdate),
-          ...this.#addressOperations(addresses),
-          ...gone.map(({ ifindex }): MapOperation => ({
-            map: 'devices',
-            kind: 'delete',
-            keys: encodeUint32(ifindex),
-          })),
-        ]),
-      );
+      await attempt('write the device tables', () => this.#datapath.commit(tableChange(this.#tables, next)));
     } catch (error) {
+      await this.#datapath.commit(tableChange(next, this.#tables)).catch(() => undefined);
       for (const device of added) device.detach();
       throw error;
     }
     for (const device of gone) device.detach();
     for (const device of kept) device.refresh(selected.find((s) => isSame(device, s)) as DeviceDefinition);
     this.#devices = selected.map((s) => [...kept, ...added].find((d) => isSame(d, s)) as Device);
-    this.#addresses = addresses;
+    this.#tables = next;
   }
 
   detach(): void {
@@ -107,25 +99,43 @@ export class DeviceLayer {
     }
     return new Device(definition, hooks);
   }
+}
 
-  #addressOperations(next: ReadonlyMap<string, AddressEntry>): MapOperation[] {
-    return families.flatMap((family): MapOperation[] => {
-      const map = `addresses${family}`;
-      const stale = [...this.#addresses].filter(
-        ([text, { address }]) => address.family === family && !next.has(text),
-      );
-      const current = [...next.values()].filter(({ address }) => address.family === family);
-      return [
-        ...stale.map(([text]): MapOperation => ({ map, kind: 'delete', keys: encodeAddress(family, text) })),
-        ...current.map(({ address, flags }): MapOperation => ({
-          map,
-          kind: 'update',
-          keys: encodeAddress(family, address.text),
-          values: encodeAddressInfo(flags),
-        })),
-      ];
-    });
-  }
+/** What the kernel's tables of devices and addresses say. */
+interface Tables {
+  readonly selected: readonly DeviceDefinition[];
+  /** By text. */
+  readonly addresses: ReadonlyMap<string, AddressEntry>;
+}
+
+function tableChange(from: Tables, to: Tables): MapOperation[] {
+  const gone = from.selected.filter(({ ifindex }) => !to.selected.some((s) => s.ifindex === ifindex));
+  return [
+    ...to.selected.map(deviceUpdate),
+    ...addressChange(from.addresses, to.addresses),
+    ...gone.map(({ ifindex }): MapOperation => ({
+      map: 'devices',
+      kind: 'delete',
+      keys: encodeUint32(ifindex),
+    })),
+  ];
+}
+
+function addressChange(from: Tables['addresses'], to: Tables['addresses']): MapOperation[] {
+  const stale = [...from.values()].filter(({ address }) => !to.has(address.text));
+  return [
+    ...stale.map(({ address: { family, text } }): MapOperation => ({
+      map: `addresses${family}`,
+      kind: 'delete',
+      keys: encodeAddress(family, text),
+    })),
+    ...[...to.values()].map(({ address: { family, text }, flags }): MapOperation => ({
+      map: `addresses${family}`,
+      kind: 'update',
+      keys: encodeAddress(family, text),
+      values: encodeAddressInfo(flags),
+    })),
+  ];
 }
 
 function isSame(device: Device, definition: DeviceDefinition): boolean {

@@ -37,6 +37,11 @@ export class Device {
     }));
   }
 
+  /** Every program is where it was attached. */
+  get attached(): boolean {
+    return this.#hooks.length > 0 && this.#hooks.every(({ link }) => link.attached());
+  }
+
   get selected(): boolean {
     return this.#hooks.length > 0;
   }

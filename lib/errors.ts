@@ -10,7 +10,6 @@
  * - `ERR_BPF_NO_CGROUP2`: no cgroup v2 hierarchy is mounted, or the given path is not in one.
  * - `ERR_BPF_PERMISSION`: the process lacks a capability.
  * - `ERR_BPF_UNSUPPORTED`: the kernel or the platform lacks a feature.
- * - `ERR_BPF_NOT_VERIFIED`: programs were attached but do not take effect.
  * - `ERR_BPF_SYSCALL`: the kernel refused a call for another reason: see `errno` and `syscall`.
  * - `ERR_BPF_CLOSED`: the LoadBalancer is closed.
  */
@@ -29,7 +28,6 @@ export type ErrorCode =
   | 'ERR_BPF_NO_CGROUP2'
   | 'ERR_BPF_PERMISSION'
   | 'ERR_BPF_UNSUPPORTED'
-  | 'ERR_BPF_NOT_VERIFIED'
   | 'ERR_BPF_SYSCALL'
   | 'ERR_BPF_CLOSED';
 

@@ -1,4 +1,4 @@
-import { attempt, LoadBalancerError } from './errors';
+import { asPublicError, attempt, LoadBalancerError } from './errors';
 import type { StateDirectory } from './state-directory';
 import type { Datapath, Link } from '../types/native';
 
@@ -27,7 +27,7 @@ export class Hooks {
     const link = await attempt(`attach ${program} to ${cgroup}`, () =>
       this.#datapath.attachCgroup(program, cgroup),
     );
-    if (this.#state) link.pin(this.#state.pathOf(`link_${program}`));
+    this.#pin(link, this.#state?.pathOf(`link_${program}`));
     return { program, attachment: 'cgroup', link };
   }
 
@@ -38,7 +38,7 @@ export class Hooks {
     direction: 'ingress' | 'egress',
   ): Promise<Hook> {
     const { link, attachment } = await this.#attachTc(program, device, direction);
-    if (this.#state) link.pin(this.#state.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
+    this.#pin(link, this.#state?.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
     return { program, attachment, link };
   }
 
@@ -65,5 +65,16 @@ export class Hooks {
       this.#datapath.attachClsact(program, ifindex, direction),
     );
     return { link, attachment: 'clsact' };
+  }
+
+  /** What cannot be kept is not left attached. */
+  #pin(link: Link, path: string | undefined): void {
+    if (path === undefined) return;
+    try {
+      link.pin(path);
+    } catch (error) {
+      link.detach();
+      throw asPublicError(error, `pin ${path}`);
+    }
   }
 }

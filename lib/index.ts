@@ -1,4 +1,4 @@
-export { Backend, type Frontend, Service } from './service';
+export { Backend, type Frontend, Service, type ServiceChanges } from './service';
 export { Device } from './device';
 export type { DeviceRole } from './device-selection';
 export { type ErrorCode, KernelError, LoadBalancerError, MapFullError } from './errors';

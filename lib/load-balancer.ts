@@ -15,7 +15,7 @@ import { loadNative } from './native';
 import { type OpenOptions, type Options, parseOptions } from './options';
 import { type Plan, planServices } from './plan';
 import { tables } from './programs';
-import { Service, type ServiceOwner } from './service';
+import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
 import { ServiceList } from './service-list';
 import { hiddenPrefix, ServiceTable } from './service-table';
@@ -86,7 +86,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#queue = new CommitQueue(native, this.#table, datapath);
     this.#owner = {
       record: (name: string) => this.#table.records.get(name),
-      upsertService: (spec: ServiceSpec) => this.upsertService(spec),
+      updateService: (name: string, changes: ServiceChanges) => this.#update(name, changes),
       deleteService: (name: string) => this.deleteService(name),
     };
     this.services = new ServiceList(this.#table, this.#owner, (family: Family) =>
@@ -95,7 +95,8 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   /**
-   * Loads the programs, attaches them, and verifies that they take effect. On failure nothing is left behind.
+   * Loads the programs, attaches them, and sends a canary through the socket hooks: `status()` says what it found. On
+   * failure nothing is left behind.
    *
    * Throws `ERR_BPF_INVALID_OPTION`, `ERR_BPF_NO_CGROUP2`, `ERR_BPF_NO_DEVICE`, `ERR_BPF_PERMISSION`,
    * `ERR_BPF_UNSUPPORTED` and `ERR_BPF_SYSCALL`.
@@ -158,8 +159,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
    */
   async apply(desired: Iterable<ServiceSpec>): Promise<Plan> {
     this.#checkOpen();
-    const definitions = await this.#defineAll(desired);
+    const specs = [...desired];
     return this.#queue.add(async (tx) => {
+      const definitions = await this.#defineAll(specs);
       const plan = this.#planOf(definitions);
       for (const name of plan.removed) tx.remove(name);
       for (const name of plan.changed) tx.disown(name);
@@ -184,12 +186,20 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
    */
   async selectDevices(patterns?: readonly string[]): Promise<readonly Device[]> {
     this.#checkOpen();
-    return this.#queue.add(async (tx) => {
-      await this.#deviceLayer.select(patterns ?? this.#patterns);
-      this.#patterns = patterns ?? this.#patterns;
-      this.#useNodeAddresses(tx);
-      return this.devices;
-    }, true);
+    const before = this.#patterns;
+    try {
+      await this.#queue.add(async (tx) => {
+        await this.#deviceLayer.select(patterns ?? this.#patterns);
+        this.#patterns = patterns ?? this.#patterns;
+        tx.useNodeAddresses(this.#deviceLayer.nodeAddresses);
+      }, true);
+    } catch (error) {
+      /* The devices may have gone over before the kernel refused the services. */
+      this.#patterns = before;
+      await this.#queue.add(() => this.#deviceLayer.select(before), true).catch(() => undefined);
+      throw error;
+    }
+    return this.devices;
   }
 
   /** What is in effect at this moment: hooks and devices are looked at, the canary's last finding is reported. */
@@ -201,7 +211,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** Sends a canary through the socket hooks again, for {@link status}. */
   async verify(): Promise<Status> {
     this.#checkOpen();
-    await this.#socketLayer?.verify(this.#native);
+    await this.#queue.add(() => this.#socketLayer?.verify(this.#native), true);
     return this.status();
   }
 
@@ -241,7 +251,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await attempt('write the settings', () =>
       this.#datapath.commit([{ map: 'settings', kind: 'store', offset: 0, bytes: settings }]),
     );
-    if (this.#state) for (const table of tables) this.#datapath.pinMap(table, this.#state.pathOf(table));
+    await this.#pinTables();
     await this.selectDevices(this.#options.devices);
     if (cgroup === undefined) return;
     await this.#queue.add((tx) => tx.put(defineService(canaryService)));
@@ -249,14 +259,39 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#socketLayer.verify(this.#native);
   }
 
+  /** Read, merge and write in one stage: changes of one tick add up. */
+  async #update(name: string, changes: ServiceChanges): Promise<void> {
+    this.#checkOpen();
+    await this.#queue.add((tx) => {
+      const current = tx.record(name);
+      if (!current) {
+        throw new LoadBalancerError(
+          'ERR_BPF_INVALID_NAME',
+          `Service ${name} was deleted; use upsertService.`,
+        );
+      }
+      return tx.put(this.#define({ ...specOf(current.definition), ...changes, name }));
+    });
+  }
+
+  async #pinTables(): Promise<void> {
+    const state = this.#state;
+    if (!state) return;
+    await attempt('pin the tables', () => {
+      for (const table of tables) this.#datapath.pinMap(table, state.pathOf(table));
+    });
+  }
+
   async #shutDown(keep: boolean): Promise<void> {
     await this.#queue.idle();
-    if (!keep) {
+    try {
+      if (keep) return;
       this.#deviceLayer.detach();
       this.#socketLayer?.detach();
       await this.#state?.remove();
+    } finally {
+      this.#datapath.close();
     }
-    this.#datapath.close();
   }
 
   #checkOpen(): void {
@@ -280,7 +315,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     return definition;
   }
 
-  async #defineAll(desired: Iterable<ServiceSpec>): Promise<ServiceDefinition[]> {
+  async #defineAll(desired: readonly ServiceSpec[]): Promise<ServiceDefinition[]> {
     const definitions: ServiceDefinition[] = [];
     const slice = new TimeSlice();
     for (const spec of desired) {
@@ -307,17 +342,6 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #planOf(definitions: readonly ServiceDefinition[]): Plan {
     const plan = planServices(definitions, this.#table);
     return { ...plan, removed: plan.removed.filter((name) => !name.startsWith(hiddenPrefix)) };
-  }
-
-  /** Frontends that sockets follow only to addresses of this node are written anew when those have changed. */
-  #useNodeAddresses(tx: Transaction): void {
-    const before = this.#table.nodeAddresses;
-    const now = this.#deviceLayer.nodeAddresses;
-    this.#table.nodeAddresses = now;
-    for (const { definition } of this.#table.records.values()) {
-      const affected = definition.frontends.some((f) => before.has(f.address) !== now.has(f.address));
-      if (affected) tx.put(definition, true);
-    }
   }
 }
 

@@ -45,7 +45,10 @@ export interface FlowLifetimes {
 
 /** Entries of the kernel's tables. */
 export interface Capacity {
-  /** Frontends of each address family. Default 65,536 (8 MB for IPv4, 9 MB for IPv6). */
+  /**
+   * Frontends of each address family. Default 65,535 (7 MB for IPv4, 8 MB for IPv6). A power of two less one is best: for
+   * one more the kernel makes twice as many hash buckets, and lookups find fewer of them in the cache.
+   */
   frontends: number;
   /** Backends, counted once for each service that has them. Default 262,144 (8 MB). */
   backends: number;
@@ -140,7 +143,7 @@ export async function parseOptions(options: OpenOptions): Promise<Options> {
       datagram: lifetime('datagram', 60),
     },
     capacity: {
-      frontends: size('frontends', 65_536),
+      frontends: size('frontends', 65_535),
       backends: size('backends', 262_144),
       flows: size('flows', 131_072),
       sockets,

@@ -1,13 +1,15 @@
 import { formatEndpoint } from './address';
-import { LoadBalancerError } from './errors';
 import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
 import type { BackendState, FrontendType, Protocol, ServiceSpec, TrafficPolicy } from './spec';
 import type { ServiceRecord } from './table-image';
 
+/** Properties that replace those of a service. */
+export type ServiceChanges = Partial<Omit<ServiceSpec, 'name'>>;
+
 /** What the live objects need from their LoadBalancer. */
 export interface ServiceOwner {
   record(name: string): ServiceRecord | undefined;
-  upsertService(spec: ServiceSpec): Promise<Service>;
+  updateService(name: string, changes: ServiceChanges): Promise<void>;
   deleteService(name: string): Promise<boolean>;
 }
 
@@ -91,15 +93,8 @@ export class Service {
    * Replaces the given properties of the service and keeps the others. Rejects as `upsertService` does, and with
    * `ERR_BPF_INVALID_NAME` when the service is gone.
    */
-  async update(changes: Partial<Omit<ServiceSpec, 'name'>>): Promise<this> {
-    const current = this.toSpec();
-    if (!current) {
-      throw new LoadBalancerError(
-        'ERR_BPF_INVALID_NAME',
-        `Service ${this.name} was deleted; use upsertService.`,
-      );
-    }
-    await this.#owner.upsertService({ ...current, ...changes, name: this.name });
+  async update(changes: ServiceChanges): Promise<this> {
+    await this.#owner.updateService(this.name, changes);
     return this;
   }
 
@@ -122,7 +117,8 @@ function frontendOf(definition: FrontendDefinition, id: number): Frontend {
   return { id, type, address: address || (family === 4 ? '0.0.0.0' : '::'), port, protocol };
 }
 
-function specOf(definition: ServiceDefinition): ServiceSpec {
+/** @internal A spec that describes the service. */
+export function specOf(definition: ServiceDefinition): ServiceSpec {
   const wildcards = new Set<string>();
   const frontends = definition.frontends.flatMap(({ type, address, port, protocol }) => {
     if (address) return [{ type, address, port, protocol }];

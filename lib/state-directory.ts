@@ -1,7 +1,8 @@
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 
-import { attempt } from './errors';
+import { attempt, KernelError } from './errors';
 import type { FilterPlace, Native } from '../types/native';
 
 /** statfs(2) of a bpf file system. */
@@ -31,9 +32,7 @@ export class StateDirectory {
     if (native.filesystemType(path) !== BPF_FS_MAGIC) {
       await attempt(`mount a bpf file system on ${path}`, () => native.mountBpffs(path));
     }
-    const generation = Math.max(0, ...(await generations(path))) + 1;
-    await mkdir(join(path, String(generation)), { mode: 0o700 });
-    return new StateDirectory(native, path, generation);
+    return new StateDirectory(native, path, await beginGeneration(path));
   }
 
   /** Where an object of this generation is pinned. */
@@ -64,21 +63,53 @@ export class StateDirectory {
     await this.#removeGeneration(this.#generation);
   }
 
+  /** A generation that another LoadBalancer has removed meanwhile is removed. */
   async #removeGeneration(generation: number): Promise<void> {
     const directory = join(this.#path, String(generation));
-    for (const name of await readdir(directory)) {
-      const path = join(directory, name);
-      const filter = /^filter_\w+_(\d+)_(ingress|egress)_(\d+)_(\d+)$/.exec(name);
-      if (filter) {
-        const [, ifindex, direction, priority, handle] = filter;
-        const place = { priority: Number(priority), handle: Number(handle) };
-        await attempt(`remove the filter ${name}`, () =>
-          this.#native.detachFilter(path, Number(ifindex), direction as 'ingress' | 'egress', place),
-        );
+    await attempt(`remove ${directory}`, async () => {
+      /* What translates goes first: its packets still find their way back. */
+      const names = (await readdir(directory)).sort((a, b) => isReverse(a) - isReverse(b));
+      for (const name of names) {
+        this.#detach(name, join(directory, name));
+        await rm(join(directory, name), { force: true });
       }
-      await rm(path, { force: true });
+      await rmdir(directory);
+    }).catch(ignoreMissing);
+  }
+
+  /** At once: a link whose last pin goes is detached by the kernel in its own time, and runs on until then. */
+  #detach(name: string, path: string): void {
+    const filter = /^filter_\w+_(\d+)_(ingress|egress)_(\d+)_(\d+)$/.exec(name);
+    if (filter) {
+      const [, ifindex, direction, priority, handle] = filter;
+      const place = { priority: Number(priority), handle: Number(handle) };
+      this.#native.detachFilter(path, Number(ifindex), direction as 'ingress' | 'egress', place);
+    } else if (name.startsWith('link_')) {
+      this.#native.detachLink(path);
     }
-    await rmdir(directory);
+  }
+}
+
+/** 1 for programs that give back what others have translated, and for tables. */
+function isReverse(name: string): number {
+  return /connect|sendmsg|ingress/.test(name) ? 0 : 1;
+}
+
+function ignoreMissing(error: unknown): void {
+  const missing = error instanceof KernelError && error.errno === -constants.errno.ENOENT;
+  if (!missing) throw error;
+}
+
+/** The next number that is free, also when several LoadBalancers are opened at a time. */
+async function beginGeneration(path: string): Promise<number> {
+  for (;;) {
+    const generation = Math.max(0, ...(await generations(path))) + 1;
+    try {
+      await mkdir(join(path, String(generation)), { mode: 0o700 });
+      return generation;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
   }
 }
 

@@ -123,7 +123,7 @@ export function readStatus(
       nodePort: sockets || outside,
       nodePortRange,
       loadBalancer: sockets || outside,
-      externalIPs: outside,
+      externalIPs: sockets || outside,
       hostPort: sockets || outside,
     },
   });

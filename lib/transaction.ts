@@ -23,6 +23,9 @@ export class Transaction {
   readonly #changes = new Map<string, Change>();
   /** Owners of frontends that differ from the table's; undefined: nobody. */
   readonly #owners = new Map<string, string | undefined>();
+  /** Services whose frontends {@link disown} has given up. */
+  readonly #disowned = new Set<string>();
+  #nodeAddresses: ReadonlySet<string> | undefined;
   /** Frontends more, or less, than the table has. */
   readonly #entries: Record<Family, number> = { 4: 0, 6: 0 };
 
@@ -31,7 +34,7 @@ export class Transaction {
   }
 
   get isEmpty(): boolean {
-    return this.#changes.size === 0;
+    return this.#changes.size === 0 && this.#nodeAddresses === undefined;
   }
 
   /** The service as it will be, or is. */
@@ -41,12 +44,13 @@ export class Transaction {
   }
 
   /**
-   * Returns false when the service already is what it is to be; `force` writes it all the same. Throws
-   * `ERR_BPF_DUPLICATE_FRONTEND`, {@link MapFullError} and {@link RangesPending}.
+   * Returns false when the service already is what it is to be. Throws `ERR_BPF_DUPLICATE_FRONTEND`,
+   * {@link MapFullError} and {@link RangesPending}.
    */
-  put(definition: ServiceDefinition, force = false): boolean {
+  put(definition: ServiceDefinition): boolean {
     const current = this.record(definition.name);
-    if (current && !force && sameService(current.definition, definition)) return false;
+    const disowned = this.#disowned.has(definition.name);
+    if (current && !disowned && sameService(current.definition, definition)) return false;
     for (const { key } of definition.frontends) this.#checkOwner(key, definition.name);
     this.#checkEntries(definition, current);
     const placements = this.#place(definition);
@@ -65,27 +69,49 @@ export class Transaction {
 
   /** Lets other services take the frontends of a service that is going to be put again. */
   disown(name: string): void {
-    for (const { key } of this.record(name)?.definition.frontends ?? []) this.#owners.set(key, undefined);
+    for (const { key, family } of this.record(name)?.definition.frontends ?? []) {
+      this.#owners.set(key, undefined);
+      this.#entries[family]--;
+    }
+    this.#disowned.add(name);
+  }
+
+  /**
+   * Uses other addresses of this node from now on. Services with frontends that it concerns are written again, with the
+   * ranges that they have, so there is always room.
+   */
+  useNodeAddresses(addresses: ReadonlySet<string>): void {
+    const before = this.#table.nodeAddresses;
+    this.#nodeAddresses = addresses;
+    for (const [name, record] of this.#table.records) {
+      const affected = record.definition.frontends.some(
+        (f) => before.has(f.address) !== addresses.has(f.address),
+      );
+      if (affected && !this.#changes.has(name)) this.#changes.set(name, { old: record, new: record });
+    }
   }
 
   /** What to run, in order. Each service goes over by the replacement of one value. */
   operations(): MapOperation[] {
     const [removed, added] = [this.#records('old'), this.#records('new')];
     const isOwned = (key: string) => this.#ownerOf(key) !== undefined;
-    return [...backendStores(added), ...this.#swap(removed, added, isOwned)];
+    const nodeAddresses = this.#nodeAddresses ?? this.#table.nodeAddresses;
+    const placed = added.filter((record) => !removed.includes(record));
+    return [...backendStores(placed), ...this.#swap(removed, added, isOwned, nodeAddresses)];
   }
 
   /** Takes {@link operations} back, whatever part of them was carried out: the old ranges are still intact. */
   undo(): MapOperation[] {
     const [removed, added] = [this.#records('new'), this.#records('old')];
-    return this.#swap(removed, added, (key) => this.#table.owners.has(key));
+    return this.#swap(removed, added, (key) => this.#table.owners.has(key), this.#table.nodeAddresses);
   }
 
   /** The kernel has the change: makes it the table's state. */
   accept(): void {
     const { owners, records } = this.#table;
-    for (const [name, { old }] of this.#changes) {
-      if (!old) continue;
+    if (this.#nodeAddresses) this.#table.nodeAddresses = this.#nodeAddresses;
+    for (const [name, { old, new: record }] of this.#changes) {
+      if (!old || old === record) continue;
       for (const { key } of old.definition.frontends) owners.delete(key);
       this.#retire(old);
       records.delete(name);
@@ -100,9 +126,12 @@ export class Transaction {
 
   /** Nothing of it is to be; the transaction is empty again. If operations ran, programs may have seen its ranges. */
   abandon(): void {
-    for (const record of this.#records('new')) this.#retire(record);
+    for (const { old, new: record } of this.#changes.values())
+      if (record && record !== old) this.#retire(record);
     this.#changes.clear();
     this.#owners.clear();
+    this.#disowned.clear();
+    this.#nodeAddresses = undefined;
     for (const family of families) this.#entries[family] = 0;
   }
 
@@ -110,6 +139,7 @@ export class Transaction {
     removed: readonly ServiceRecord[],
     added: readonly ServiceRecord[],
     isOwned: (frontendKey: string) => boolean,
+    nodeAddresses: ReadonlySet<string>,
   ): MapOperation[] {
     const ports = this.#table.portHints.change(removed, added);
     const networks = this.#table.networkHints.change(removed, added);
@@ -117,7 +147,7 @@ export class Transaction {
       ...ports.before,
       ...networks.before,
       ...deletions(removed, isOwned),
-      ...updates(added, this.#table.nodeAddresses),
+      ...updates(added, nodeAddresses),
       ...ports.after,
       ...networks.after,
     ];
@@ -148,8 +178,9 @@ export class Transaction {
   #checkEntries(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
     const have = this.#table.capacity.frontends;
     for (const family of families) {
+      const counted = current && !this.#disowned.has(definition.name);
       const more =
-        countFrontends(definition, family) - (current ? countFrontends(current.definition, family) : 0);
+        countFrontends(definition, family) - (counted ? countFrontends(current.definition, family) : 0);
       const need = this.#table.entries[family] + this.#entries[family] + more;
       if (more > 0 && need > have)
         throw new MapFullError(`services${family}`, need, have, 'capacity.frontends');
@@ -193,11 +224,12 @@ export class Transaction {
 
   #replace(name: string, current: ServiceRecord | undefined, record: ServiceRecord | undefined): void {
     const change = this.#changes.get(name);
-    if (change?.new) this.#release(change.new.placements);
+    if (change?.new && change.new !== change.old) this.#release(change.new.placements);
+    const disowned = this.#disowned.delete(name);
     for (const { key, family } of current?.definition.frontends ?? []) {
       if (this.#owners.get(key) === undefined || this.#owners.get(key) === name)
         this.#owners.set(key, undefined);
-      this.#entries[family]--;
+      if (!disowned) this.#entries[family]--;
     }
     for (const { key, family } of record?.definition.frontends ?? []) {
       this.#owners.set(key, name);

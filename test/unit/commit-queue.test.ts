@@ -111,7 +111,8 @@ describe('commit queue', () => {
     state.failures.push(0, 0);
     await assert.rejects(
       queue.add((tx) => tx.put(service('web', 1))),
-      AggregateError,
+      ({ code, cause }: Error & { code?: string }) =>
+        code === 'ERR_BPF_SYSCALL' && cause instanceof AggregateError,
     );
   });
 

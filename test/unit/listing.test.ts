@@ -19,7 +19,7 @@ function listOf(
   }
   const owner = {
     record: (name: string) => table.records.get(name),
-    upsertService: () => Promise.reject(new Error('not here')),
+    updateService: () => Promise.reject(new Error('not here')),
     deleteService: () => Promise.reject(new Error('not here')),
   };
   return new ServiceList(table, owner, (family) => nodeAddresses[family] ?? []);

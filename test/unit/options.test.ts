@@ -23,7 +23,7 @@ describe('options', () => {
         nodePortRange: [30000, 32767],
         snatPorts: undefined,
         flowLifetimes: { opening: 60, established: 8000, closing: 10, datagram: 60 },
-        capacity: { frontends: 65_536, backends: 262_144, flows: 131_072, sockets: 131_072 },
+        capacity: { frontends: 65_535, backends: 262_144, flows: 131_072, sockets: 131_072 },
       },
     );
     const [first, last] = options.snatPorts;

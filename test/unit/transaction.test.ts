@@ -235,7 +235,7 @@ describe('transactions of the service table', () => {
           /* As apply() does it. */
           for (const name of model.keys()) if (!next.has(name)) tx.remove(name);
           for (const name of next.keys()) tx.disown(name);
-          for (const definition of next.values()) tx.put(definition, true);
+          for (const definition of next.values()) tx.put(definition);
           kernel.run(tx.operations());
           tx.accept();
           model.clear();
@@ -331,6 +331,50 @@ describe('transactions of the service table', () => {
     const second = new Transaction(table);
     assert.equal(second.put(service('a', '10.96.0.1')), false);
     assert.equal(second.isEmpty, true);
-    assert.equal(second.put(service('a', '10.96.0.1'), true), true);
+  });
+
+  it('writes again, with the range that it has, what new addresses of the node concern', () => {
+    const definition = (address: string) =>
+      defineService({
+        name: address,
+        frontends: [{ type: 'ExternalIPs', address, port: 80 }],
+        backends: [{ address: '10.244.0.1', port: 80 }],
+      });
+    const table = new ServiceTable({ frontends: 2, backends: 2 }, new Set());
+    const first = new Transaction(table);
+    for (const address of ['192.0.2.1', '192.0.2.2']) first.put(definition(address));
+    first.operations();
+    first.accept();
+    const before = table.records.get('192.0.2.1');
+    const second = new Transaction(table);
+    second.useNodeAddresses(new Set(['192.0.2.1']));
+    assert.deepEqual(
+      second.operations().map(({ map, kind }) => [map, kind]),
+      [['services4', 'update']],
+    );
+    second.accept();
+    assert.equal(table.records.get('192.0.2.1'), before);
+    assert.equal(table.retiredEntries, 0);
+    assert.deepEqual(table.nodeAddresses, new Set(['192.0.2.1']));
+  });
+
+  it('lets a frontend pass to another service where nothing else has room', () => {
+    const definition = (name: string, ...addresses: string[]) =>
+      defineService({
+        name,
+        frontends: addresses.map((address) => ({ type: 'ClusterIP' as const, address, port: 80 })),
+        backends: [],
+      });
+    const table = new ServiceTable({ frontends: 3, backends: 2 }, new Set());
+    const first = new Transaction(table);
+    first.put(definition('a', '10.96.0.1', '10.96.0.2'));
+    first.put(definition('b', '10.96.0.3'));
+    first.accept();
+    const second = new Transaction(table);
+    for (const name of ['a', 'b']) second.disown(name);
+    second.put(definition('b', '10.96.0.2', '10.96.0.3'));
+    second.put(definition('a', '10.96.0.1'));
+    second.accept();
+    assert.equal(table.entries[4], 3);
   });
 });
