@@ -56,6 +56,8 @@ export class DeviceLayer {
     /* A device whose program somebody took off is attached anew. */
     const kept = this.#devices.filter((d) => d.attached && selected.some((s) => isSame(d, s)));
     const gone = this.#devices.filter((d) => !kept.includes(d));
+    /* Their pins have the names that the new ones need. */
+    for (const device of gone) if (selected.some((s) => s.ifindex === device.ifindex)) device.detach();
     const added = await this.#attach(selected.filter((s) => !kept.some((d) => isSame(d, s))));
     const next = { selected, addresses: addressEntries(nodeAddresses(network), selected) };
     try {

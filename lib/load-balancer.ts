@@ -77,11 +77,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#hooks = new Hooks(datapath, state);
     this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks);
     this.#table = new ServiceTable(
-      {
-        frontends: options.capacity.frontends + canaryEntries.frontends,
-        backends: options.capacity.backends + canaryEntries.backends,
-      },
+      options.capacity,
       new Set(),
+      options.socketLB ? canaryEntries.backends : 0,
     );
     this.#queue = new CommitQueue(native, this.#table, datapath);
     this.#owner = {
@@ -211,8 +209,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** Sends a canary through the socket hooks again, for {@link status}. */
   async verify(): Promise<Status> {
     this.#checkOpen();
-    await this.#queue.add(() => this.#socketLayer?.verify(this.#native), true);
-    return this.status();
+    return this.#queue.add(async () => {
+      await this.#socketLayer?.verify(this.#native);
+      return readStatus(this.#socketLayer, this.devices, this.#options.nodePortRange);
+    }, true);
   }
 
   /** What the programs counted, and how full the tables are. */

@@ -34,7 +34,7 @@ export function readMetrics(datapath: Datapath, table: ServiceTable): Metrics {
     tables: {
       services4: { used: table.entries[4], capacity: capacity.frontends },
       services6: { used: table.entries[6], capacity: capacity.frontends },
-      backends: { used: table.ranges.used, capacity: capacity.backends },
+      backends: { used: table.backendsUsed, capacity: capacity.backends },
     },
   };
 }

@@ -30,7 +30,7 @@ export class ServiceTable {
   readonly records = new Map<string, ServiceRecord>();
   /** Frontend key -> name of the service that has it. */
   readonly owners = new Map<string, string>();
-  /** Frontends in use. */
+  /** Frontends in use, without those of internal services. */
   readonly entries: Record<Family, number> = { 4: 0, 6: 0 };
   readonly ranges: RangeAllocator;
   readonly portHints = new PortHints();
@@ -42,10 +42,19 @@ export class ServiceTable {
   #lastSet = 0;
   #lastId = 0;
 
-  constructor(capacity: TableCapacity, nodeAddresses: ReadonlySet<string>) {
+  readonly #reserved: number;
+
+  /** `reserved` backends more are for internal services, which no count contains. */
+  constructor(capacity: TableCapacity, nodeAddresses: ReadonlySet<string>, reserved = 0) {
     this.capacity = capacity;
     this.nodeAddresses = nodeAddresses;
-    this.ranges = new RangeAllocator(capacity.backends);
+    this.ranges = new RangeAllocator(capacity.backends + reserved);
+    this.#reserved = reserved;
+  }
+
+  /** Backends in use, rounding included. */
+  get backendsUsed(): number {
+    return Math.max(0, this.ranges.used - this.#reserved);
   }
 
   /** A number that no range in use carries: it tells one state of a service from the next. */

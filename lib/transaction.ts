@@ -2,7 +2,7 @@ import { type Family, families } from './address';
 import { LoadBalancerError, MapFullError } from './errors';
 import { selectBackends } from './selection';
 import { type FrontendDefinition, type ServiceDefinition, sameService } from './service-definition';
-import type { ServiceTable } from './service-table';
+import { hiddenPrefix, type ServiceTable } from './service-table';
 import { backendStores, deletions, type PlacedRange, type ServiceRecord, updates } from './table-image';
 import type { MapOperation } from '../types/native';
 
@@ -96,7 +96,8 @@ export class Transaction {
     const [removed, added] = [this.#records('old'), this.#records('new')];
     const isOwned = (key: string) => this.#ownerOf(key) !== undefined;
     const nodeAddresses = this.#nodeAddresses ?? this.#table.nodeAddresses;
-    const placed = added.filter((record) => !removed.includes(record));
+    const before = new Set(removed);
+    const placed = added.filter((record) => !before.has(record));
     return [...backendStores(placed), ...this.#swap(removed, added, isOwned, nodeAddresses)];
   }
 
@@ -169,6 +170,12 @@ export class Transaction {
   #checkOwner(key: string, name: string): void {
     const owner = this.#ownerOf(key);
     if (owner === undefined || owner === name) return;
+    if (owner.startsWith(hiddenPrefix)) {
+      throw new LoadBalancerError(
+        'ERR_BPF_DUPLICATE_FRONTEND',
+        `Service ${name}: the frontend ${key} is reserved: bpf-lb tries sockets with it.`,
+      );
+    }
     throw new LoadBalancerError(
       'ERR_BPF_DUPLICATE_FRONTEND',
       `Service ${name}: the frontend ${key} belongs to service ${owner}; delete or change that one first.`,
@@ -176,6 +183,7 @@ export class Transaction {
   }
 
   #checkEntries(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
+    if (definition.name.startsWith(hiddenPrefix)) return;
     const have = this.#table.capacity.frontends;
     for (const family of families) {
       const counted = current && !this.#disowned.has(definition.name);
@@ -205,8 +213,8 @@ export class Transaction {
 
   #noRoom(definition: ServiceDefinition): Error {
     if (this.#table.retiredEntries > 0) return new RangesPending();
-    const { ranges, capacity } = this.#table;
-    const need = Math.max(ranges.used + definition.backends.length, capacity.backends + 1);
+    const { capacity } = this.#table;
+    const need = Math.max(this.#table.backendsUsed + definition.backends.length, capacity.backends + 1);
     return new MapFullError('backends', need, capacity.backends, 'capacity.backends');
   }
 
@@ -225,15 +233,16 @@ export class Transaction {
   #replace(name: string, current: ServiceRecord | undefined, record: ServiceRecord | undefined): void {
     const change = this.#changes.get(name);
     if (change?.new && change.new !== change.old) this.#release(change.new.placements);
+    const counted = !name.startsWith(hiddenPrefix);
     const disowned = this.#disowned.delete(name);
     for (const { key, family } of current?.definition.frontends ?? []) {
       if (this.#owners.get(key) === undefined || this.#owners.get(key) === name)
         this.#owners.set(key, undefined);
-      if (!disowned) this.#entries[family]--;
+      if (counted && !disowned) this.#entries[family]--;
     }
     for (const { key, family } of record?.definition.frontends ?? []) {
       this.#owners.set(key, name);
-      this.#entries[family]++;
+      if (counted) this.#entries[family]++;
     }
     if (!change) this.#changes.set(name, { old: this.#table.records.get(name), new: record });
     else if (!change.old && !record) this.#changes.delete(name);
