@@ -23,7 +23,12 @@ const aims: readonly Aim[] = [
     of: 'difference',
     atMost: 500,
   },
-  { group: 'Hooks', name: 'connect hook + release hook, TCP, no service', of: 'difference', atMost: 60 },
+  ...['no service', "no service, on a service's port"].map((what): Aim => ({
+    group: 'Hooks',
+    name: `connect hook + release hook, TCP, ${what}`,
+    of: 'difference',
+    atMost: 60,
+  })),
   { group: 'Control plane', name: 'apply(), cold, 10,000 services x 10', of: 'value', atMost: 120 },
   { group: 'Control plane', name: 'apply(), cold, 100,000 services x 10', of: 'value', atMost: 1200 },
   {

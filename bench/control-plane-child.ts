@@ -15,8 +15,10 @@ async function main(cgroup: string, services: number, upserts: number): Promise<
   const specs = makeServices(services, 'TCP');
   const empty = residentMemory();
   const beforeApply = performance.now();
+  const cpuBefore = process.cpuUsage();
   await lb.apply(specs);
   const apply = performance.now() - beforeApply;
+  const { user, system } = process.cpuUsage(cpuBefore);
   /* The embedder's own objects are not ours to count. */
   specs.length = 0;
   const full = residentMemory();
@@ -27,7 +29,13 @@ async function main(cgroup: string, services: number, upserts: number): Promise<
     await lb.upsertService(spec);
     times.push(performance.now() - begin);
   }
-  const result: ControlPlaneRun = { open, apply, memory: { empty, full }, upserts: times };
+  const result: ControlPlaneRun = {
+    open,
+    apply,
+    applyCpu: (user + system) / 1000,
+    memory: { empty, full },
+    upserts: times,
+  };
   process.stdout.write(JSON.stringify(result));
 }
 

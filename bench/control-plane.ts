@@ -12,6 +12,8 @@ import { quantile } from './statistics';
 export interface ControlPlaneRun {
   readonly open: number;
   readonly apply: number;
+  /** Processor time of all threads; on a busy machine it says more. */
+  readonly applyCpu: number;
   readonly memory: { readonly empty: number; readonly full: number };
   readonly upserts: readonly number[];
 }
@@ -42,6 +44,12 @@ export async function measureControlPlane(lab: Lab, { sizes }: ControlPlaneEffor
         `apply(), cold, ${size}`,
         'ms',
         results.map(({ apply }) => apply),
+      ),
+      figure(
+        group,
+        `apply(), cold, ${size}, processor time`,
+        'ms',
+        results.map(({ applyCpu }) => applyCpu),
       ),
       figure(
         group,

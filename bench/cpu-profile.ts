@@ -21,7 +21,7 @@ const beginnings: Readonly<Record<string, string>> = {
   '(garbage collector)': 'collect garbage',
 };
 
-/** ms of each phase in the call of apply(), and of what is left of it. */
+/** ms of each phase. */
 export function phases(profile: CpuProfile): Record<string, number> {
   const phaseOf = new Map<number, string>();
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
@@ -31,7 +31,9 @@ export function phases(profile: CpuProfile): Record<string, number> {
     for (const id of node.children ?? []) walk(byId.get(id) as ProfileNode, phase);
   };
   walk(profile.nodes[0] as ProfileNode, undefined);
-  const times: Record<string, number> = {};
+  const times: Record<string, number> = Object.fromEntries(
+    Object.values(beginnings).map((phase) => [phase, 0]),
+  );
   profile.samples.forEach((id, i) => {
     const phase = phaseOf.get(id);
     if (phase !== undefined) times[phase] = (times[phase] ?? 0) + (profile.timeDeltas[i] as number) / 1000;
@@ -45,6 +47,7 @@ export function hotSpots(profile: CpuProfile, count = 15): { function: string; m
   const times = new Map<string, number>();
   profile.samples.forEach((id, i) => {
     const { functionName, url, lineNumber } = (byId.get(id) as ProfileNode).callFrame;
+    if (url.includes('/build/bench/')) return; // what makes the input
     const place = url === '' ? '' : ` ${url.slice(url.lastIndexOf('/') + 1)}:${lineNumber + 1}`;
     const name = `${functionName || '(anonymous)'}${place}`;
     times.set(name, (times.get(name) ?? 0) + (profile.timeDeltas[i] as number) / 1000);

@@ -105,102 +105,111 @@ export function iptablesRules(services: number, measured: number): string {
   return [...filter, ...nat, ''].join('\n');
 }
 
-/** Input for `nft -f`. */
+function chain(name: string, ...statements: string[]): string[] {
+  return [`chain ${name} {`, ...statements.map((statement) => `  ${statement}`), '}'];
+}
+
+/** A chain that the kernel calls. */
+function baseChain(
+  name: string,
+  type: string,
+  hook: string,
+  priority: string,
+  ...statements: string[]
+): string[] {
+  return chain(name, `type ${type} hook ${hook} priority ${priority}; policy accept;`, ...statements);
+}
+
+function collection(kind: string, type: string, elements: readonly string[] = []): string[] {
+  const content = elements.length > 0 ? [`  elements = { ${elements.join(', ')} }`] : [];
+  return [`${kind} {`, `  type ${type}`, ...content, '}'];
+}
+
+/** Input for `nft -f`. It wants chains before the maps that lead to them, and maps before the chains that use them. */
 export function nftablesRules(services: number, measured: number): string {
-  const chains: string[] = [];
-  const chain = (name: string, ...statements: string[]) =>
-    chains.push(`chain ${name} {`, ...statements.map((statement) => `  ${statement}`), '}');
+  const all = rulesOf(services, measured);
+  const targets: string[] = [];
   const portals: string[] = [];
-  for (const { name, address, endpoints } of rulesOf(services, measured)) {
+  for (const { name, address, endpoints } of all) {
     const service = `service-${hash(name)}`;
-    const targets = endpoints.map((endpoint, i) => {
+    const choices = endpoints.map((endpoint, i) => {
       const separate = `endpoint-${hash(name, endpoint)}`;
-      chain(
-        separate,
-        `ip saddr ${endpoint} jump mark-for-masquerade`,
-        `meta l4proto tcp dnat to ${endpoint}:${backendPort}`,
+      targets.push(
+        ...chain(
+          separate,
+          `ip saddr ${endpoint} jump mark-for-masquerade`,
+          `meta l4proto tcp dnat to ${endpoint}:${backendPort}`,
+        ),
       );
       return `${i} : goto ${separate}`;
     });
-    chain(
-      service,
-      `ip daddr ${address} tcp dport ${servicePort} ip saddr != ${podAddresses} jump mark-for-masquerade`,
-      `numgen random mod ${endpoints.length} vmap { ${targets.join(', ')} }`,
+    targets.push(
+      ...chain(
+        service,
+        `ip daddr ${address} tcp dport ${servicePort} ip saddr != ${podAddresses} jump mark-for-masquerade`,
+        `numgen random mod ${endpoints.length} vmap { ${choices.join(', ')} }`,
+      ),
     );
     portals.push(`${address} . tcp . ${servicePort} : goto ${service}`);
   }
-  const clusterIPs = Array.from({ length: services }, (_, index) => serviceAddress(index));
-  const map = (name: string, key: string, elements: readonly string[] = []) => [
-    `map ${name} {`,
-    `  type ${key} : verdict`,
-    ...(elements.length > 0 ? [`  elements = { ${elements.join(', ')} }`] : []),
-    '}',
-  ];
-  const set = (name: string, elements: readonly string[]) => [
-    `set ${name} {`,
-    '  type ipv4_addr',
-    `  elements = { ${elements.join(', ')} }`,
-    '}',
-  ];
+  const byAddress = 'ipv4_addr . inet_proto . inet_service : verdict';
+  const byPort = 'inet_proto . inet_service : verdict';
   const destination = 'ip daddr . meta l4proto . th dport';
-  const [byAddress, byPort] = ['ipv4_addr . inet_proto . inet_service', 'inet_proto . inet_service'];
-  const hook = (kind: string, name: string, priority: string) =>
-    `type ${kind} hook ${name} priority ${priority}; policy accept;`;
-  const before = [
-    ...set('cluster-ips', clusterIPs),
-    ...set('nodeport-ips', [addresses.clientGateway]),
-    'chain mark-for-masquerade {',
-    `  mark set mark | ${mark}`,
+  const port = 'ip daddr @nodeport-ips meta l4proto . th dport';
+  const isNew = 'ct state new jump';
+  const clusterIPs = all.map(({ address }) => address);
+  return [
+    'table ip kube-proxy {',
+    ...collection('set cluster-ips', 'ipv4_addr', clusterIPs),
+    ...collection('set nodeport-ips', 'ipv4_addr', [addresses.clientGateway]),
+    ...chain('mark-for-masquerade', `mark set mark | ${mark}`),
+    ...targets,
+    ...collection('map service-ips', byAddress, portals),
+    ...collection('map service-nodeports', byPort),
+    ...collection('map no-endpoint-services', byAddress),
+    ...collection('map no-endpoint-nodeports', byPort),
+    ...collection('map firewall-ips', byAddress),
+    ...chain('services', `${destination} vmap @service-ips`, `${port} vmap @service-nodeports`),
+    ...chain('service-endpoints-check', `${destination} vmap @no-endpoint-services`),
+    ...chain('nodeport-endpoints-check', `${port} vmap @no-endpoint-nodeports`),
+    ...chain('firewall-check', `${destination} vmap @firewall-ips`),
+    ...chain('cluster-ips-check', 'ip daddr @cluster-ips reject', 'ip daddr 10.96.0.0/12 drop'),
+    ...chain(
+      'masquerading',
+      `mark & ${mark} == 0 return`,
+      `mark set mark ^ ${mark}`,
+      'masquerade fully-random',
+    ),
+    ...baseChain('filter-prerouting', 'filter', 'prerouting', '-110', `${isNew} firewall-check`),
+    ...baseChain(
+      'filter-input',
+      'filter',
+      'input',
+      '-110',
+      `${isNew} nodeport-endpoints-check`,
+      `${isNew} service-endpoints-check`,
+    ),
+    ...baseChain(
+      'filter-forward',
+      'filter',
+      'forward',
+      '-110',
+      `${isNew} service-endpoints-check`,
+      `${isNew} cluster-ips-check`,
+    ),
+    ...baseChain(
+      'filter-output',
+      'filter',
+      'output',
+      '-110',
+      `${isNew} service-endpoints-check`,
+      `${isNew} firewall-check`,
+    ),
+    ...baseChain('filter-output-post-dnat', 'filter', 'output', '-90', `${isNew} cluster-ips-check`),
+    ...baseChain('nat-prerouting', 'nat', 'prerouting', 'dstnat', 'jump services'),
+    ...baseChain('nat-output', 'nat', 'output', '-100', 'jump services'),
+    ...baseChain('nat-postrouting', 'nat', 'postrouting', 'srcnat', 'jump masquerading'),
     '}',
-  ];
-  const after = [
-    ...map('service-ips', byAddress, portals),
-    ...map('service-nodeports', byPort),
-    ...map('no-endpoint-services', byAddress),
-    ...map('no-endpoint-nodeports', byPort),
-    ...map('firewall-ips', byAddress),
-  ];
-  chain(
-    'services',
-    `${destination} vmap @service-ips`,
-    'ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports',
-  );
-  chain('service-endpoints-check', `${destination} vmap @no-endpoint-services`);
-  chain(
-    'nodeport-endpoints-check',
-    'ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports',
-  );
-  chain('firewall-check', `${destination} vmap @firewall-ips`);
-  chain('cluster-ips-check', 'ip daddr @cluster-ips reject', 'ip daddr 10.96.0.0/12 drop');
-  chain('masquerading', `mark & ${mark} == 0 return`, `mark set mark ^ ${mark}`, 'masquerade fully-random');
-  chain('filter-prerouting', hook('filter', 'prerouting', '-110'), 'ct state new jump firewall-check');
-  chain(
-    'filter-input',
-    hook('filter', 'input', '-110'),
-    'ct state new jump nodeport-endpoints-check',
-    'ct state new jump service-endpoints-check',
-  );
-  chain(
-    'filter-forward',
-    hook('filter', 'forward', '-110'),
-    'ct state new jump service-endpoints-check',
-    'ct state new jump cluster-ips-check',
-  );
-  chain(
-    'filter-output',
-    hook('filter', 'output', '-110'),
-    'ct state new jump service-endpoints-check',
-    'ct state new jump firewall-check',
-  );
-  chain('filter-output-post-dnat', hook('filter', 'output', '-90'), 'ct state new jump cluster-ips-check');
-  chain('nat-prerouting', hook('nat', 'prerouting', 'dstnat'), 'jump services');
-  chain('nat-output', hook('nat', 'output', '-100'), 'jump services');
-  chain('nat-postrouting', hook('nat', 'postrouting', 'srcnat'), 'jump masquerading');
-  return ['table ip kube-proxy {', ...orderedChains(before, chains, after), '}', ''].join('\n');
-}
-
-/** nft wants to know the chains before the maps that lead to them, and the maps before the chains that use them. */
-function orderedChains(before: string[], chains: string[], after: string[]): string[] {
-  const firstUser = chains.findIndex((line) => line.startsWith('chain services '));
-  return [...before, ...chains.slice(0, firstUser), ...after, ...chains.slice(firstUser)];
+    '',
+  ].join('\n');
 }

@@ -7,10 +7,11 @@ import { parseArgs } from 'node:util';
 
 import { type ApplyProfile, measureControlPlane, profileApply } from './control-plane';
 import type { Figure } from './figures';
+import { measureHooks } from './hooks';
 import { Lab } from './lab';
 import { describeMachine } from './machine';
 import { formatReport, type Report } from './report';
-import { measureConnects, measureDatagramConnects, measureHooks, measureSends } from './sockets';
+import { measureConnects, measureDatagramConnects, measureSends } from './sockets';
 import { measureYardstick } from './yardstick';
 
 interface Effort {
@@ -38,7 +39,7 @@ const quick: Effort = {
 };
 
 const suites: Readonly<Record<string, (lab: Lab, effort: Effort) => Promise<Figure[]>>> = {
-  yardstick: (lab, { rounds }) => measureYardstick(lab, Math.ceil(rounds / 50)),
+  yardstick: (lab, { rounds }) => measureYardstick(lab, Math.max(5, rounds / 50)),
   connect: measureConnects,
   datagrams: async (lab, effort) => [
     ...(await measureDatagramConnects(lab, effort)),

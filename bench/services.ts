@@ -45,11 +45,10 @@ export function makeServices(count: number, protocol: Protocol): ServiceSpec[] {
   return Array.from({ length: count }, (_, i) => makeService(i, protocol));
 }
 
-/** Table sizes for so many services: the defaults, or more where they are too small. */
+/** Table sizes for so many services: the defaults, or what they need where those are too small. */
 export function capacityFor(services: number): Partial<Capacity> {
-  return {
-    frontends: Math.max(65_536, 2 ** Math.ceil(Math.log2(services))),
-    backends: Math.max(262_144, services * backendsPerService * 1.25),
-    flows: 1,
-  };
+  const capacity: Partial<Capacity> = { flows: 1 };
+  if (services > 65_535) capacity.frontends = 2 ** Math.ceil(Math.log2(services)) - 1;
+  if (services * backendsPerService > 200_000) capacity.backends = services * backendsPerService * 1.25;
+  return capacity;
 }

@@ -150,7 +150,7 @@ describe('native load()', () => {
       datapath.close();
       datapath.close();
     }
-    assert.equal(openDescriptors(), descriptors);
+    assert.ok(openDescriptors() <= descriptors);
   });
 
   it('refuses every method after close()', async () => {

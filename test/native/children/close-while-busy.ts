@@ -29,7 +29,8 @@ async function main(directory: string): Promise<void> {
   datapath.close();
   for (let i = 0; i < 3; i++) global.gc?.();
   await Promise.all(running);
-  assert.equal(openDescriptors(), descriptors);
+  /* Node may have closed one of its own meanwhile. */
+  assert.ok(openDescriptors() <= descriptors);
 
   const next = await native.load({ ...light, reuseMaps: { services4: pin } });
   const { keys, values, count } = await next.dump('services4');

@@ -56,7 +56,7 @@ async function main(activity: string, cgroup: string): Promise<void> {
     await setTimeout(round % 10); // another moment every time
     await worker.terminate();
     descriptors ||= openDescriptors();
-    assert.equal(openDescriptors(), descriptors);
+    assert.ok(openDescriptors() <= descriptors);
   }
 }
 
