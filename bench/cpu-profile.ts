@@ -12,27 +12,27 @@ interface ProfileNode {
 }
 
 /** The functions of lib/ in which the phases of a change begin. */
-const beginnings: Readonly<Record<string, string>> = {
-  defineService: 'validate',
-  planServices: 'plan',
-  put: 'place',
-  operations: 'encode',
-  accept: 'accept',
-  '(garbage collector)': 'collect garbage',
-};
+const beginnings = new Map([
+  ['defineService', 'validate'],
+  ['planServices', 'plan'],
+  ['put', 'place'],
+  ['operations', 'encode'],
+  ['accept', 'accept'],
+  ['(garbage collector)', 'collect garbage'],
+]);
 
 /** ms of each phase. */
 export function phases(profile: CpuProfile): Record<string, number> {
   const phaseOf = new Map<number, string>();
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
   const walk = (node: ProfileNode, inherited: string | undefined) => {
-    const phase = inherited ?? beginnings[node.callFrame.functionName];
+    const phase = inherited ?? beginnings.get(node.callFrame.functionName);
     if (phase !== undefined) phaseOf.set(node.id, phase);
     for (const id of node.children ?? []) walk(byId.get(id) as ProfileNode, phase);
   };
   walk(profile.nodes[0] as ProfileNode, undefined);
   const times: Record<string, number> = Object.fromEntries(
-    Object.values(beginnings).map((phase) => [phase, 0]),
+    [...beginnings.values()].map((phase) => [phase, 0]),
   );
   profile.samples.forEach((id, i) => {
     const phase = phaseOf.get(id);
