@@ -54,19 +54,13 @@ static __always_inline bool routed(long result)
 }
 
 /* Sends a translated packet on, past the stack of this node. */
-static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_lookup *fib, bool v6)
+static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
 {
-  struct bpf_redir_neigh next = {};
+  /* Of the next hop, which for an IPv4 route may be an IPv6 one. */
+  struct bpf_redir_neigh next = {.nh_family = fib->family};
   __u32 ifindex = fib->ifindex;
 
-  if (v6) {
-    next.nh_family = LB_AF_INET6;
-    lb_addr_copy(next.ipv6_nh, fib->ipv6_dst);
-  } else {
-    /* An IPv4 route may have an IPv6 next hop: fib->family says which it is. */
-    next.nh_family = fib->family;
-    lb_addr_copy(next.ipv6_nh, fib->ipv6_dst);
-  }
+  lb_addr_copy(next.ipv6_nh, fib->ipv6_dst);
   if (bpf_map_lookup_elem(&devices, &ifindex))
     skb->tc_index = LB_TRANSLATED;
   return (int)bpf_redirect_neigh(ifindex, &next, sizeof(next), 0);
@@ -85,7 +79,7 @@ forward(struct __sk_buff *skb, struct lb_packet *p, const union lb_tuple *to, __
   if (!lb_rewrite(skb, p, to, v6, address_delta, port_delta, redirect))
     return drop(LB_COUNTER_DROP_MALFORMED);
   /* Not routed: for a socket of this node, or for the stack to answer with an error. */
-  return redirect ? send(skb, &fib, v6) : LB_NEXT;
+  return redirect ? send(skb, &fib) : LB_NEXT;
 }
 
 static __always_inline struct lb_addr destination(const struct lb_packet *p, bool v6)

@@ -4,7 +4,7 @@ import { Device } from './device';
 import { type DeviceDefinition, nodeAddresses, selectDevices, snatSource } from './device-selection';
 import { encodeAddress, encodeAddressInfo, encodeDevice, encodeUint32 } from './encode';
 import { attempt } from './errors';
-import type { Hook, Hooks } from './hooks';
+import { allOrNone, type Hook, type Hooks } from './hooks';
 import { devicePrograms } from './programs';
 import type { Datapath, MapOperation, Native } from '../types/native';
 
@@ -78,28 +78,20 @@ export class DeviceLayer {
     this.#devices = [];
   }
 
-  async #attach(definitions: readonly DeviceDefinition[]): Promise<Device[]> {
-    const devices: Device[] = [];
-    try {
-      for (const definition of definitions) devices.push(await this.#attachOne(definition));
-    } catch (error) {
-      for (const device of devices) device.detach();
-      throw error;
-    }
-    return devices;
+  #attach(definitions: readonly DeviceDefinition[]): Promise<Device[]> {
+    return allOrNone(
+      definitions,
+      async (definition) => new Device(definition, await this.#attachPrograms(definition)),
+      (device) => device.detach(),
+    );
   }
 
-  async #attachOne(definition: DeviceDefinition): Promise<Device> {
-    const hooks: Hook[] = [];
-    try {
-      for (const [program, direction] of Object.entries(devicePrograms)) {
-        hooks.push(await this.#hooks.attachDevice(program, definition, direction));
-      }
-    } catch (error) {
-      for (const { link } of hooks) link.detach();
-      throw error;
-    }
-    return new Device(definition, hooks);
+  #attachPrograms(definition: DeviceDefinition): Promise<Hook[]> {
+    return allOrNone(
+      Object.entries(devicePrograms),
+      ([program, direction]) => this.#hooks.attachDevice(program, definition, direction),
+      ({ link }) => link.detach(),
+    );
   }
 }
 

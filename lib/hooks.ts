@@ -12,6 +12,22 @@ export interface Hook {
   readonly link: Link;
 }
 
+/** Attaches to each of `targets`, in order; when one fails, what was attached before is taken off again. */
+export async function allOrNone<Target, Attached>(
+  targets: Iterable<Target>,
+  attach: (target: Target) => Promise<Attached>,
+  detach: (attached: Attached) => void,
+): Promise<Attached[]> {
+  const attached: Attached[] = [];
+  try {
+    for (const target of targets) attached.push(await attach(target));
+  } catch (error) {
+    for (const each of attached.reverse()) detach(each);
+    throw error;
+  }
+  return attached;
+}
+
 /** Attaches programs, and pins their links where there is a state directory. */
 export class Hooks {
   readonly #datapath: Datapath;

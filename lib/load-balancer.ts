@@ -18,7 +18,7 @@ import { tables } from './programs';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
 import { ServiceList } from './service-list';
-import { hiddenPrefix, ServiceTable } from './service-table';
+import { isInternal, ServiceTable } from './service-table';
 import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
@@ -145,7 +145,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** Resolves with false when there is no such service. Established connections go on. */
   async deleteService(name: string): Promise<boolean> {
     this.#checkOpen();
-    if (typeof name !== 'string' || name.startsWith(hiddenPrefix)) return false;
+    if (typeof name !== 'string' || isInternal(name)) return false;
     return this.#queue.add((tx) => tx.remove(name));
   }
 
@@ -203,7 +203,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** What is in effect at this moment: hooks and devices are looked at, the canary's last finding is reported. */
   status(): Status {
     this.#checkOpen();
-    return readStatus(this.#socketLayer, this.devices, this.#options.nodePortRange);
+    return this.#readStatus();
   }
 
   /** Sends a canary through the socket hooks again, for {@link status}. */
@@ -211,7 +211,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#checkOpen();
     return this.#queue.add(async () => {
       await this.#socketLayer?.verify(this.#native);
-      return readStatus(this.#socketLayer, this.devices, this.#options.nodePortRange);
+      return this.#readStatus();
     }, true);
   }
 
@@ -294,13 +294,17 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     }
   }
 
+  #readStatus(): Status {
+    return readStatus(this.#socketLayer, this.devices, this.#options.nodePortRange);
+  }
+
   #checkOpen(): void {
     if (this.#closed) throw new LoadBalancerError('ERR_BPF_CLOSED', 'The LoadBalancer is closed.');
   }
 
   #define(spec: ServiceSpec): ServiceDefinition {
     const definition = defineService(spec);
-    if (definition.name.startsWith(hiddenPrefix)) {
+    if (isInternal(definition.name)) {
       throw new LoadBalancerError('ERR_BPF_INVALID_NAME', 'A name must not begin with a NUL character.');
     }
     const [min, max] = this.#options.snatPorts;
@@ -341,7 +345,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** The canary is nobody's desire and stays. */
   #planOf(definitions: readonly ServiceDefinition[]): Plan {
     const plan = planServices(definitions, this.#table);
-    return { ...plan, removed: plan.removed.filter((name) => !name.startsWith(hiddenPrefix)) };
+    return { ...plan, removed: plan.removed.filter((name) => !isInternal(name)) };
   }
 }
 

@@ -1,37 +1,25 @@
 import { NetworkHint } from './abi';
 import { type Family, ipv4Bits, ipv6Bytes } from './address';
+import { type HintChange, HintTable } from './hint-table';
 import type { FrontendDefinition } from './service-definition';
 import type { ServiceRecord } from './table-image';
-import type { MapOperation } from '../types/native';
 
 const bit: Record<Family, number> = { 4: NetworkHint.FRONTEND4, 6: NetworkHint.FRONTEND6 };
 
-/**
- * Counts the frontends of each network, and keeps the hint table one step ahead: a bit is set before the first entry
- * that needs it is written, and cleared after the last one is gone.
- */
+/** Counts the frontends of each network, and keeps the hints that say where some are. */
 export class NetworkHints {
-  readonly #hints = new Uint8Array(65536);
+  readonly #hints = new HintTable('networks');
   readonly #frontends: Record<Family, Uint32Array> = { 4: new Uint32Array(65536), 6: new Uint32Array(65536) };
 
   /** The operations to run before and after a change of services, which becomes the new state. */
-  change(
-    removed: Iterable<ServiceRecord>,
-    added: Iterable<ServiceRecord>,
-  ): { before: MapOperation[]; after: MapOperation[] } {
+  change(removed: Iterable<ServiceRecord>, added: Iterable<ServiceRecord>): HintChange {
     const touched = new Set<number>();
     for (const { definition } of removed) this.#count(definition.frontends, -1, touched);
     for (const { definition } of added) this.#count(definition.frontends, 1, touched);
-    const before: MapOperation[] = [];
-    const after: MapOperation[] = [];
-    for (const network of touched) {
-      const was = this.#hints[network] as number;
-      const now = (this.#frontends[4][network] ? bit[4] : 0) | (this.#frontends[6][network] ? bit[6] : 0);
-      if ((was | now) !== was) before.push(store(network, was | now));
-      if ((was | now) !== now) after.push(store(network, now));
-      this.#hints[network] = now;
-    }
-    return { before, after };
+    return this.#hints.change(
+      touched,
+      (network) => (this.#frontends[4][network] ? bit[4] : 0) | (this.#frontends[6][network] ? bit[6] : 0),
+    );
   }
 
   #count(frontends: readonly FrontendDefinition[], by: 1 | -1, touched: Set<number>): void {
@@ -51,8 +39,4 @@ export function networkOf(family: Family, address: string): number {
   let network = 0;
   for (let i = 0; i < 8; i += 2) network ^= ((bytes[i] as number) << 8) | (bytes[i + 1] as number);
   return network;
-}
-
-function store(network: number, hints: number): MapOperation {
-  return { map: 'networks', kind: 'store', offset: network, bytes: Uint8Array.of(hints) };
 }

@@ -2,7 +2,7 @@ import { type Family, formatEndpoint } from './address';
 import { selectBackends } from './selection';
 import type { FrontendDefinition } from './service-definition';
 import { Service, type ServiceOwner } from './service';
-import { hiddenPrefix, type ServiceTable } from './service-table';
+import { isInternal, type ServiceTable } from './service-table';
 import { formatTable } from './table-format';
 
 /** The services of a LoadBalancer, live: iterating tells what the kernel has at that moment. */
@@ -31,11 +31,11 @@ export class ServiceList implements Iterable<Service> {
   }
 
   has(name: string): boolean {
-    return !name.startsWith(hiddenPrefix) && this.#table.records.has(name);
+    return !isInternal(name) && this.#table.records.has(name);
   }
 
   *names(): IterableIterator<string> {
-    for (const name of this.#table.records.keys()) if (!name.startsWith(hiddenPrefix)) yield name;
+    for (const name of this.#table.records.keys()) if (!isInternal(name)) yield name;
   }
 
   *[Symbol.iterator](): IterableIterator<Service> {

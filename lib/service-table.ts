@@ -7,6 +7,11 @@ import type { ServiceRecord } from './table-image';
 /** Internal services begin with this character, which no listing shows. */
 export const hiddenPrefix = '\0';
 
+/** Whether a service is the library's own: not listed, not counted, not to be named by users. */
+export function isInternal(service: string): boolean {
+  return service.startsWith(hiddenPrefix);
+}
+
 /** How many entries the tables have. */
 export interface TableCapacity {
   /** Frontends of each address family. */
@@ -41,7 +46,6 @@ export class ServiceTable {
   #retiredEntries = 0;
   #lastSet = 0;
   #lastId = 0;
-
   readonly #reserved: number;
 
   /** `reserved` backends more are for internal services, which no count contains. */
@@ -65,7 +69,7 @@ export class ServiceTable {
 
   /** Ids are given once. Internal services need none, and leave none out for those that are listed. */
   nextId(service: string): number {
-    return service.startsWith(hiddenPrefix) ? 0 : ++this.#lastId;
+    return isInternal(service) ? 0 : ++this.#lastId;
   }
 
   /** Entries of the backend array that wait to be used again. */

@@ -1,6 +1,6 @@
 import type { Family } from './address';
 import { attempt } from './errors';
-import type { Hook, Hooks } from './hooks';
+import { allOrNone, type Hook, type Hooks } from './hooks';
 import { socketPrograms } from './programs';
 import { hiddenPrefix } from './service-table';
 import type { ServiceSpec } from './spec';
@@ -49,14 +49,11 @@ export class SocketLayer {
 
   /** Attaches every program, or none. */
   static async attach(hooks: Hooks, cgroup: string): Promise<SocketLayer> {
-    const attached: Hook[] = [];
-    try {
-      for (const program of Object.keys(socketPrograms))
-        attached.push(await hooks.attachCgroup(program, cgroup));
-    } catch (error) {
-      for (const { link } of attached.reverse()) link.detach();
-      throw error;
-    }
+    const attached = await allOrNone(
+      Object.keys(socketPrograms),
+      (program) => hooks.attachCgroup(program, cgroup),
+      ({ link }) => link.detach(),
+    );
     return new SocketLayer(cgroup, attached);
   }
 

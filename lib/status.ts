@@ -101,11 +101,11 @@ export function readStatus(
   const sockets =
     verified.ipv4 === 'verified' && verified.ipv6 !== 'failed' && socketLayer?.attached === true;
   const external = devices.filter((d) => d.role === 'external');
-  const shown = devices.map(({ name, addresses, programs }) => ({
+  const shown = devices.map(({ name, addresses, attached }) => ({
     name,
     addresses,
     directRouting: external.length === 1 && external[0]?.name === name,
-    attached: programs.length > 0 && programs.every((p) => p.attached),
+    attached,
   }));
   const outside = shown.some((d) => d.attached);
   return new Status({

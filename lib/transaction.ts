@@ -2,7 +2,7 @@ import { type Family, families } from './address';
 import { LoadBalancerError, MapFullError } from './errors';
 import { selectBackends } from './selection';
 import { type FrontendDefinition, type ServiceDefinition, sameService } from './service-definition';
-import { hiddenPrefix, type ServiceTable } from './service-table';
+import { isInternal, type ServiceTable } from './service-table';
 import { backendStores, deletions, type PlacedRange, type ServiceRecord, updates } from './table-image';
 import type { MapOperation } from '../types/native';
 
@@ -170,7 +170,7 @@ export class Transaction {
   #checkOwner(key: string, name: string): void {
     const owner = this.#ownerOf(key);
     if (owner === undefined || owner === name) return;
-    if (owner.startsWith(hiddenPrefix)) {
+    if (isInternal(owner)) {
       throw new LoadBalancerError(
         'ERR_BPF_DUPLICATE_FRONTEND',
         `Service ${name}: the frontend ${key} is reserved: bpf-lb tries sockets with it.`,
@@ -183,7 +183,7 @@ export class Transaction {
   }
 
   #checkEntries(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
-    if (definition.name.startsWith(hiddenPrefix)) return;
+    if (isInternal(definition.name)) return;
     const have = this.#table.capacity.frontends;
     for (const family of families) {
       const counted = current && !this.#disowned.has(definition.name);
@@ -233,7 +233,7 @@ export class Transaction {
   #replace(name: string, current: ServiceRecord | undefined, record: ServiceRecord | undefined): void {
     const change = this.#changes.get(name);
     if (change?.new && change.new !== change.old) this.#release(change.new.placements);
-    const counted = !name.startsWith(hiddenPrefix);
+    const counted = !isInternal(name);
     const disowned = this.#disowned.delete(name);
     for (const { key, family } of current?.definition.frontends ?? []) {
       if (this.#owners.get(key) === undefined || this.#owners.get(key) === name)
