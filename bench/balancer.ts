@@ -1,9 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import path from 'node:path';
-
 import type { Protocol } from 'bpf-lb';
 
+import { startChild } from './child';
 import { run } from './command';
 
 /** A LoadBalancer in a process of its own. */
@@ -21,23 +18,13 @@ export async function openBalancer(
   services: number,
   protocol: Protocol,
 ): Promise<Balancer> {
-  const script = path.join(__dirname, 'balancer-child.js');
-  const args = [`--net=${node}`, process.execPath, script, cgroup, String(services), protocol];
-  const child = spawn('nsenter', args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const exit = once(child, 'exit');
-  const failure = exit.then(() =>
-    Promise.reject(new Error(`A LoadBalancer with ${services} services ended early.`)),
+  const close = await startChild(
+    node,
+    'balancer-child.js',
+    [cgroup, String(services), protocol],
+    `A LoadBalancer with ${services} services`,
   );
-  failure.catch(() => {}); // when it ends later, nobody listens any more
-  await Promise.race([once(child.stdout, 'data'), failure]);
-  return {
-    cgroup,
-    services,
-    close: async () => {
-      child.stdin.end();
-      await exit;
-    },
-  };
+  return { cgroup, services, close };
 }
 
 /** The programs on a cgroup's connect4, sendmsg4 and sock_release hooks: hook -> id. */

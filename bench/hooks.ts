@@ -75,7 +75,7 @@ async function compareHooks(
 ): Promise<Figure[]> {
   const measured: Path[] = [];
   for (const path of [noop, ...paths]) measured.push({ ...path, programs: await hookPrograms(path.cgroup) });
-  const results = await measureLatency(lab.latencyTool, mode, measured, effort, true);
+  const results = await measureLatency(lab.tool('latency'), mode, measured, effort, true);
   const figure = (path: Path, parts: readonly Hook[]): Figure =>
     pairedFigure(
       group,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
-import { addresses } from './network';
+import { run } from './command';
+import { addresses, type PodPath } from './network';
 import { backendAddress, backendPort, backendsPerService, serviceAddress, servicePort } from './services';
 
 /*
@@ -12,19 +13,21 @@ interface Rules {
   readonly name: string;
   readonly address: string;
   readonly endpoints: readonly string[];
+  readonly nodePort: number | undefined;
 }
 
 /** Traffic from elsewhere would be masqueraded; that of the measuring pod is not. */
 const podAddresses = addresses.pods;
 const mark = '0x4000';
 
-function rulesOf(services: number, measured: number): Rules[] {
+function rulesOf(services: number, measured: number, nodePort: number | undefined): Rules[] {
   return Array.from({ length: services }, (_, index) => ({
     name: `default/service-${index}:http`,
     address: serviceAddress(index),
     endpoints: Array.from({ length: index === measured ? backendsPerService : 1 }, (_, i) =>
       backendAddress(index, i),
     ),
+    nodePort: index === measured ? nodePort : undefined,
   }));
 }
 
@@ -33,9 +36,9 @@ function hash(...parts: string[]): string {
   return createHash('sha256').update(parts.join(' ')).digest('hex').slice(0, 16).toUpperCase();
 }
 
-/** Input for iptables-restore. */
-export function iptablesRules(services: number, measured: number): string {
-  const all = rulesOf(services, measured);
+/** Input for iptables-restore. A `nodePort` is the measured service's. */
+function iptablesRules(services: number, measured: number, nodePort?: number): string {
+  const all = rulesOf(services, measured, nodePort);
   const filter = [
     '*filter',
     ':KUBE-EXTERNAL-SERVICES - [0:0]',
@@ -64,12 +67,24 @@ export function iptablesRules(services: number, measured: number): string {
   const chains: string[] = [];
   const portals: string[] = [];
   const targets: string[] = [];
-  for (const { name, address, endpoints } of all) {
+  const nodePorts: string[] = [];
+  for (const { name, address, endpoints, nodePort } of all) {
     const service = `KUBE-SVC-${hash(name)}`;
     const match = `-d ${address}/32 -p tcp -m comment --comment "${name} cluster IP" -m tcp --dport ${servicePort}`;
     chains.push(`:${service} - [0:0]`);
     portals.push(`-A KUBE-SERVICES ${match} -j ${service}`);
     targets.push(`-A ${service} ! -s ${podAddresses} ${match} -j KUBE-MARK-MASQ`);
+    if (nodePort !== undefined) {
+      const external = `KUBE-EXT-${hash(name)}`;
+      chains.push(`:${external} - [0:0]`);
+      nodePorts.push(
+        `-A KUBE-NODEPORTS -p tcp -m comment --comment "${name}" -m tcp --dport ${nodePort} -j ${external}`,
+      );
+      targets.push(
+        `-A ${external} -m comment --comment "from outside to ${name}" -j KUBE-MARK-MASQ`,
+        `-A ${external} -j ${service}`,
+      );
+    }
     endpoints.forEach((endpoint, i) => {
       const separate = `KUBE-SEP-${hash(name, endpoint)}`;
       const to = `${endpoint}:${backendPort}`;
@@ -98,6 +113,7 @@ export function iptablesRules(services: number, measured: number): string {
     `-A KUBE-POSTROUTING -j MARK --xor-mark ${mark}`,
     '-A KUBE-POSTROUTING -j MASQUERADE --random-fully',
     ...portals,
+    ...nodePorts,
     '-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS',
     ...targets,
     'COMMIT',
@@ -126,11 +142,12 @@ function collection(kind: string, type: string, elements: readonly string[] = []
 }
 
 /** Input for `nft -f`. It wants chains before the maps that lead to them, and maps before the chains that use them. */
-export function nftablesRules(services: number, measured: number): string {
-  const all = rulesOf(services, measured);
+function nftablesRules(services: number, measured: number, nodePort?: number): string {
+  const all = rulesOf(services, measured, nodePort);
   const targets: string[] = [];
   const portals: string[] = [];
-  for (const { name, address, endpoints } of all) {
+  const nodePorts: string[] = [];
+  for (const { name, address, endpoints, nodePort } of all) {
     const service = `service-${hash(name)}`;
     const choices = endpoints.map((endpoint, i) => {
       const separate = `endpoint-${hash(name, endpoint)}`;
@@ -151,6 +168,10 @@ export function nftablesRules(services: number, measured: number): string {
       ),
     );
     portals.push(`${address} . tcp . ${servicePort} : goto ${service}`);
+    if (nodePort === undefined) continue;
+    const external = `external-${hash(name)}`;
+    targets.push(...chain(external, 'jump mark-for-masquerade', `goto ${service}`));
+    nodePorts.push(`tcp . ${nodePort} : goto ${external}`);
   }
   const byAddress = 'ipv4_addr . inet_proto . inet_service : verdict';
   const byPort = 'inet_proto . inet_service : verdict';
@@ -165,7 +186,7 @@ export function nftablesRules(services: number, measured: number): string {
     ...chain('mark-for-masquerade', `mark set mark | ${mark}`),
     ...targets,
     ...collection('map service-ips', byAddress, portals),
-    ...collection('map service-nodeports', byPort),
+    ...collection('map service-nodeports', byPort, nodePorts),
     ...collection('map no-endpoint-services', byAddress),
     ...collection('map no-endpoint-nodeports', byPort),
     ...collection('map firewall-ips', byAddress),
@@ -212,4 +233,25 @@ export function nftablesRules(services: number, measured: number): string {
     '}',
     '',
   ].join('\n');
+}
+
+const kinds = {
+  iptables: { command: ['iptables-restore'], write: iptablesRules },
+  nftables: { command: ['nft', '-f', '-'], write: nftablesRules },
+} as const;
+
+/** A mode of kube-proxy. */
+export type RulesKind = keyof typeof kinds;
+
+/** Loads rules for so many services on the node of a path; a `nodePort` is the measured service's. */
+export async function applyRules(
+  { node }: PodPath,
+  kind: RulesKind,
+  services: number,
+  measured: number,
+  nodePort?: number,
+): Promise<void> {
+  const { command, write } = kinds[kind];
+  const input = write(services, measured, nodePort);
+  await run('nsenter', [`--net=${node}`, ...command], { input, timeout: 300_000 });
 }

@@ -14,7 +14,7 @@ export interface LabOptions {
   readonly cgroup: string;
   /** A directory of this run's own. */
   readonly work: string;
-  /** What was compiled: `latency`, `noop.bpf.o`, `yardstick.bpf.o`. */
+  /** What was compiled: programs and BPF objects, named as their sources. */
   readonly tools: string;
 }
 
@@ -23,7 +23,6 @@ export interface LabOptions {
  * with this process however it ends; bench.sh removes the cgroups.
  */
 export class Lab {
-  readonly latencyTool: string;
   /** For files that go with this run. */
   readonly work: string;
   readonly bpffs: string;
@@ -34,7 +33,6 @@ export class Lab {
 
   private constructor({ cgroup, work, tools }: LabOptions) {
     this.work = work;
-    this.latencyTool = path.join(tools, 'latency');
     this.bpffs = path.join(work, 'bpf');
     this.#cgroup = cgroup;
     this.#tools = tools;
@@ -75,6 +73,11 @@ export class Lab {
   /** A LoadBalancer with a new cgroup, on the node of a path. */
   async openBalancer(node: PodPath, services: number, protocol: Protocol): Promise<Balancer> {
     return openBalancer(await this.makeCgroup(), node.node, services, protocol);
+  }
+
+  /** A compiled program, by the name of its source. */
+  tool(name: string): string {
+    return path.join(this.#tools, name);
   }
 
   /** A compiled BPF object, by the name of its source. */

@@ -59,15 +59,18 @@ export async function makePodPath(name: string): Promise<PodPath> {
   return { client: fileOf(client), node: fileOf(node), server: fileOf(server) };
 }
 
-function fileOf(namespace: string): string {
+/** Where a namespace is found. */
+export function fileOf(namespace: string): string {
   return `/run/netns/${namespace}`;
 }
 
-async function ip(namespace: string, commands: readonly string[]): Promise<void> {
+/** Runs commands of ip(8) in a namespace. */
+export async function ip(namespace: string, commands: readonly string[]): Promise<void> {
   await run('ip', ['-netns', namespace, '-batch', '-'], { input: commands.join('\n') });
 }
 
-async function setSysctls(namespace: string, settings: readonly string[]): Promise<void> {
+/** Sets `name=value` in a namespace. */
+export async function setSysctls(namespace: string, settings: readonly string[]): Promise<void> {
   /* Not `ip netns exec`, which mounts another /sys and hides the control groups. */
   await run('nsenter', [`--net=${fileOf(namespace)}`, 'sysctl', '-qw', ...settings]);
 }

@@ -1,7 +1,6 @@
 import type { Balancer } from './balancer';
-import { run } from './command';
 import { type Figure, pairedFigure } from './figures';
-import { iptablesRules, nftablesRules } from './kube-proxy-rules';
+import { applyRules, type RulesKind } from './kube-proxy-rules';
 import type { Lab } from './lab';
 import { type Effort, type Latency, measureLatency, type Mode, type Path } from './latency';
 import type { PodPath } from './network';
@@ -25,23 +24,14 @@ import {
 export async function measureConnects(lab: Lab, effort: Effort): Promise<Figure[]> {
   const pods = await lab.podPath('plain');
   const plain = await lab.makeCgroup();
-  const behindRules = async (
-    kind: string,
-    command: readonly string[],
-    write: typeof nftablesRules,
-    services: number,
-  ) => {
+  const behindRules = async (kind: RulesKind, services: number) => {
     const ruled = await lab.podPath(`${kind}-${services}`);
-    await applyRules(ruled, command, write(services, middle(services)));
+    await applyRules(ruled, kind, services, middle(services));
     return toService(`${kind} rules, ${count(services)}`, ruled, plain, services);
   };
-  const [nft, restore] = [['nft', '-f', '-'], ['iptables-restore']] as const;
-  const nftables = [
-    await behindRules('nftables', nft, nftablesRules, 1),
-    await behindRules('nftables', nft, nftablesRules, many),
-  ];
-  const iptablesOne = await behindRules('iptables', restore, iptablesRules, 1);
-  const iptablesMany = await behindRules('iptables', restore, iptablesRules, many);
+  const nftables = [await behindRules('nftables', 1), await behindRules('nftables', many)];
+  const iptablesOne = await behindRules('iptables', 1);
+  const iptablesMany = await behindRules('iptables', many);
   const baselines = await makeBaselines(lab, pods, plain);
   return withBalancers(lab, pods, 'TCP', [1, many, most], async (...balancers) => {
     const figures = await compare(lab, 'TCP connect()', 'tcp-connect', effort, [
@@ -108,7 +98,7 @@ async function compare(
   effort: Effort,
   paths: readonly Path[],
 ): Promise<Figure[]> {
-  const results = await measureLatency(lab.latencyTool, mode, paths, effort);
+  const results = await measureLatency(lab.tool('latency'), mode, paths, effort);
   const figures = (name: string, valuesOf: (latency: Latency) => number[]): Figure[] => {
     const baseline = { name: direct, values: valuesOf(resultOf(results, direct)) };
     return paths.map((path) =>
@@ -125,8 +115,4 @@ async function compare(
   const operations = figures(group, (latency) => latency.operation);
   if (mode === 'udp-send') return operations;
   return [...operations, ...figures(`${group}, with socket() and close()`, (latency) => latency.life)];
-}
-
-async function applyRules({ node }: PodPath, command: readonly string[], rules: string): Promise<void> {
-  await run('nsenter', [`--net=${node}`, ...command], { input: rules, timeout: 300_000 });
 }

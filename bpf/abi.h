@@ -27,12 +27,22 @@ struct lb_key6 {
 };
 
 enum lb_service_flag {
-  LB_SERVICE_SOCKET = 1 << 0,       /* answered to sockets of this node and its pods */
-  LB_SERVICE_DEVICE = 1 << 1,       /* answered to packets that enter through a selected device */
-  LB_SERVICE_SOCKET_LOCAL = 1 << 2, /* sockets may use node-local backends only */
-  LB_SERVICE_DEVICE_LOCAL = 1 << 3, /* packets from devices may use node-local backends only */
-  LB_SERVICE_USABLE = 1 << 4,       /* some backend of the service is usable, if not from here */
-  LB_SERVICE_BIND = 1 << 5,         /* a bind() to the frontend fails with EADDRINUSE */
+  LB_SERVICE_INSIDE = 1 << 0,        /* answered to sockets and pods of this node */
+  LB_SERVICE_OUTSIDE = 1 << 1,       /* answered to packets that enter through external devices */
+  LB_SERVICE_INSIDE_LOCAL = 1 << 2,  /* those inside may use node-local backends only */
+  LB_SERVICE_OUTSIDE_LOCAL = 1 << 3, /* those outside may use node-local backends only */
+  LB_SERVICE_USABLE = 1 << 4,        /* some backend of the service is usable, if not from here */
+  LB_SERVICE_BIND = 1 << 5,          /* a bind() to the frontend fails with EADDRINUSE */
+  LB_SERVICE_INSIDE_SNAT = 1 << 6,   /* packets of pods are given an address of this node */
+  LB_SERVICE_OUTSIDE_SNAT = 1 << 7,  /* packets from outside are */
+  LB_SERVICE_HOST_PORT = 1 << 8,     /* a wildcard that every address of the node answers */
+  LB_SERVICE_AFFINITY = 1 << 9,      /* a client stays with its backend */
+  LB_SERVICE_WEIGHTED = 1 << 10,     /* backends have thresholds and aliases */
+  LB_SERVICE_MAGLEV = 1 << 11,
+  LB_SERVICE_LEAST = 1 << 12,       /* least connections, by the power of two choices */
+  LB_SERVICE_RANGES = 1 << 13,      /* only clients of the source ranges may come */
+  LB_SERVICE_RANGES_DENY = 1 << 14, /* only clients outside of them */
+  LB_SERVICE_RANGES_SELF = 1 << 15, /* and the frontend's own address, as a source (6.) */
 };
 
 /*
@@ -52,20 +62,60 @@ struct lb_service {
   __u32 local_first; /* the node-local range; may overlap the other */
   __u32 local_count;
   __u32 id;
-  __u32 pad;
+  __u32 group; /* shared by all frontends of a service: what session affinity is kept for */
+  __u32 affinity_timeout; /* seconds */
+  __u32 ranges;           /* id of the source ranges */
+  __u32 maglev;           /* first slot of the cluster-wide range's table */
+  __u32 maglev_size;
+  __u32 local_maglev;
+  __u32 local_maglev_size;
 };
 
 enum lb_backend_flag {
-  LB_BACKEND_LOCAL = 1 << 0, /* runs on this node: its replies pass through here without SNAT */
+  LB_BACKEND_LOCAL = 1 << 0, /* runs on this node */
 };
 
 struct lb_backend {
   __be32 address[4]; /* IPv4 as ::ffff:a.b.c.d */
   __be16 port;
-  __u16 weight; /* host byte order */
+  __u16 flags; /* enum lb_backend_flag */
   __u32 set;
-  enum lb_backend_flag flags;
-  __u32 pad;
+  /* Weights, by Walker's alias method: of 2^32 draws that hit this backend, so many stay with it.
+   */
+  __u32 threshold; /* 2^32 - 1: all */
+  __u32 alias;     /* the others go to this one: its index in the range */
+};
+
+enum lb_maglev_limit {
+  LB_MAGLEV_SLOTS_PER_WORD = 4,
+};
+
+/* Maglev tables lie end to end in `maglev`: indexes into the range of backends. */
+struct lb_maglev_word {
+  __u16 backends[LB_MAGLEV_SLOTS_PER_WORD];
+};
+
+/*
+ * A key of ranges4 and ranges6, longest prefix tries. The ranges of services have ids from 1 on; 0
+ * are the ranges that cluster IPs are taken from. `prefix` counts the 32 bits of the id.
+ */
+struct lb_range4 {
+  __u32 prefix;
+  __u32 id;
+  __be32 address;
+};
+
+struct lb_range6 {
+  __u32 prefix;
+  __u32 id;
+  __be32 address[4];
+};
+
+/* What an address of frontends is, when no frontend of it has the port that was asked for. */
+enum lb_frontend_flag {
+  LB_FRONTEND_CLUSTER_IP = 1 << 0, /* other ports are refused */
+  LB_FRONTEND_VIP = 1 << 1,        /* other ports are dropped at external devices */
+  LB_FRONTEND_OUTSIDE = 1 << 2,    /* the cluster IP is served outside too */
 };
 
 /*
@@ -107,11 +157,17 @@ struct lb_address6 {
 
 enum lb_address_flag {
   LB_ADDRESS_NODE = 1 << 0,     /* configured on a device of this node */
-  LB_ADDRESS_NODEPORT = 1 << 1, /* answers NodePorts and HostPorts on selected devices */
+  LB_ADDRESS_NODEPORT = 1 << 1, /* answers NodePorts */
+  LB_ADDRESS_EXTERNAL = 1 << 2, /* of a selected external device: answers HostPorts outside */
 };
 
 struct lb_address_info {
   enum lb_address_flag flags;
+};
+
+/* The value of frontends4 and frontends6, by address. */
+struct lb_frontend_info {
+  enum lb_frontend_flag flags;
 };
 
 enum lb_device_role {
@@ -128,15 +184,95 @@ struct lb_device {
 
 /* ---- settings that may change at run time -------------------------------------------------- */
 
+enum lb_setting {
+  LB_SETTING_HOST_SOCKETS_ONLY = 1 << 0, /* pods' sockets are not translated, their packets are */
+  LB_SETTING_SOCKET_EXCEPTIONS = 1 << 1, /* `exceptions` is not empty */
+  LB_SETTING_LOCALHOST = 1 << 2,         /* loopback addresses answer NodePorts to the host */
+  LB_SETTING_REJECT = 1 << 3, /* a service without backends refuses; otherwise: silence */
+  LB_SETTING_ANSWER_ECHO = 1 << 4,
+  LB_SETTING_MASQUERADE_LOCAL = 1 << 5, /* SNAT also where the backend runs on this node */
+  LB_SETTING_SERVICE_RANGES = 1 << 6,   /* ranges with id 0 exist */
+};
+
+enum lb_snat_limit {
+  LB_SNAT_STEPS = 256,
+};
+
 struct lb_settings {
-  __u64 host_netns;    /* cookie of the namespace whose loopback answers NodePorts */
+  __u64 host_netns; /* cookie of the host's namespace */
+  enum lb_setting flags;
   __u16 snat_port_min; /* host byte order, inclusive */
   __u16 snat_port_max;
   __u32 flow_opening; /* lifetimes in seconds */
   __u32 flow_established;
+  __u32 flow_half_closed;
   __u32 flow_closing;
   __u32 flow_datagram;
-  __u32 origin_mask; /* slots in origins, a power of two, minus one */
+  __u32 origin_mask;        /* slots in origins, a power of two, minus one */
+  __u32 rejects_per_second; /* of each family */
+  __u32 reject_burst;
+  /* Steps of walks through the window of SNAT ports: random, and prime to its size. */
+  __u16 snat_steps[LB_SNAT_STEPS];
+};
+
+/* A namespace (by cookie) or a cgroup (by id) whose sockets are not translated. */
+enum lb_exception_kind {
+  LB_EXCEPTION_NETNS = 0,
+  LB_EXCEPTION_CGROUP = 1,
+};
+
+struct lb_exception {
+  __u64 id;
+  __u64 kind; /* enum lb_exception_kind */
+};
+
+/* ---- session affinity and live counts -------------------------------------------------------- */
+
+struct lb_affinity_key {
+  __be32 client[4]; /* as lb_backend's; the host itself is :: */
+  __u32 group;
+};
+
+struct lb_affinity {
+  __be32 address[4];
+  __be16 port;
+  __u16 pad;
+  __u32 index;   /* where in its range the backend was seen last */
+  __u32 expires; /* seconds of the coarse monotonic clock */
+};
+
+/* The address by which a network namespace is known as a client. */
+struct lb_client {
+  __be32 address4;
+  __be32 address6[4];
+  __u32 expires;
+};
+
+struct lb_load_key {
+  __be32 address[4];
+  __be16 port;
+  __u8 protocol;
+  __u8 pad;
+};
+
+enum lb_load_limit {
+  LB_LOAD_PERIODS = 8,
+};
+
+/*
+ * Flows counted by the period in which they end unless packets come. A flow that ends in silence
+ * goes with its period: nobody has to notice.
+ */
+struct lb_calendar {
+  __u32 period[LB_LOAD_PERIODS];
+  __u32 count[LB_LOAD_PERIODS];
+};
+
+/* Connections to a backend through this node that are open. */
+struct lb_load {
+  __u32 sockets;
+  struct lb_calendar streams;
+  struct lb_calendar datagrams;
 };
 
 /* ---- sockets: where a translated socket believes it is ------------------------------------- */
@@ -152,6 +288,7 @@ struct lb_origin {
   __be16 frontend_port;
   __be16 backend_port;
   __u32 service;
+  __u32 counted; /* the protocol, if the socket is in the live counts of its backend */
 };
 
 struct lb_origin_slot {
@@ -194,10 +331,13 @@ enum lb_flow_state {
   LB_FLOW_ESTABLISHED = 1,
   LB_FLOW_CLOSING = 2,
   LB_FLOW_DATAGRAM = 3,
+  LB_FLOW_HALF_CLOSED = 4,
 };
 
 enum lb_flow_flag {
-  LB_FLOW_REPLY = 1 << 0, /* from the backend to the client */
+  LB_FLOW_REPLY = 1 << 0,   /* from the backend to the client */
+  LB_FLOW_HOST = 1 << 1,    /* of this node itself, which had to leave its port to another flow */
+  LB_FLOW_COUNTED = 1 << 2, /* in the live counts of its backend */
 };
 
 /* The part of a flow that does not depend on the address family. */
@@ -210,9 +350,15 @@ struct lb_flow {
   __u8 flags;    /* enum lb_flow_flag */
   __u8 fin;      /* this side has said all; a byte each, because both sides may write at a time */
   __u8 peer_fin; /* the other side has */
+  __u8 replied;  /* the backend has answered */
+  __u8 pad[3];
+  __u32 period; /* in which the flow is counted */
 };
 
-/* The values of flows4 and flows6: the tuple that the packet has to have afterwards. */
+/*
+ * The values of flows4 and flows6, and of pending4 and pending6, where flows are that the client
+ * has not confirmed: the tuple that the packet has to have afterwards.
+ */
 struct lb_flow4 {
   struct lb_tuple4 to;
   struct lb_flow flow;
@@ -223,24 +369,84 @@ struct lb_flow6 {
   struct lb_flow flow;
 };
 
+/* ---- fragments --------------------------------------------------------------------------------
+ */
+
+struct lb_fragment_key {
+  __be32 saddr[4];
+  __be32 daddr[4];
+  __be32 id;
+  __u8 protocol;
+  __u8 pad[3];
+};
+
+/* The ports that only the first fragment of a datagram has. */
+struct lb_fragment {
+  __be16 sport;
+  __be16 dport;
+  __u32 expires;
+};
+
+/* ---- events -----------------------------------------------------------------------------------
+ */
+
+enum lb_event_kind {
+  LB_EVENT_NO_PORT = 1, /* no free source port among those that were tried */
+};
+
+struct lb_event {
+  enum lb_event_kind kind;
+  __u8 protocol;
+  __u8 pad[3];
+  __be32 client[4];
+  __be32 source[4]; /* the address whose ports are used up */
+  __be32 backend[4];
+  __be16 client_port;
+  __be16 backend_port;
+};
+
+/* Rates are limited by the time at which the bucket would be full again (GCRA). */
+enum lb_limit {
+  LB_LIMIT_REJECT4 = 0,
+  LB_LIMIT_REJECT6 = 1,
+  LB_LIMIT_EVENT = 2,
+  LB_LIMITS = 3,
+};
+
 /* ---- counters -------------------------------------------------------------------------------- */
 
 enum lb_counter {
   LB_COUNTER_SOCKET_TRANSLATED = 0,
   LB_COUNTER_SOCKET_REFUSED = 1,
   LB_COUNTER_SOCKET_NO_LOCAL_BACKEND = 2,
-  LB_COUNTER_SOCKET_ORIGIN_LOST = 3, /* no memory to remember the frontend: left untranslated */
-  LB_COUNTER_SERVICE_TORN = 4,       /* a service changed under the reader too often: refused */
-  LB_COUNTER_FLOW_CREATED = 5,
-  LB_COUNTER_DROP_NO_BACKEND = 6,
-  LB_COUNTER_DROP_NO_LOCAL_BACKEND = 7,
-  LB_COUNTER_DROP_NO_PORT = 8, /* no free port among those of the window that were tried */
-  LB_COUNTER_DROP_FLOW_FULL = 9,
-  LB_COUNTER_FLOW_REPAIRED = 10,  /* an entry was evicted without the other */
-  LB_COUNTER_DROP_NO_SOURCE = 11, /* the device to the backend has no address of that family */
-  LB_COUNTER_DROP_MALFORMED = 12,
-  LB_COUNTER_DROP_TTL = 13,
-  LB_COUNTERS = 14,
+  LB_COUNTER_SOCKET_DENIED = 3,
+  LB_COUNTER_SOCKET_UNALLOCATED = 4,
+  LB_COUNTER_SOCKET_ORIGIN_LOST = 5, /* no memory to remember the frontend: left untranslated */
+  LB_COUNTER_SERVICE_TORN = 6,       /* a service changed under the reader too often: refused */
+  LB_COUNTER_FLOW_CREATED = 7,
+  LB_COUNTER_FLOW_CONFIRMED = 8,
+  LB_COUNTER_FLOW_REPAIRED = 9,     /* an entry was evicted without the other */
+  LB_COUNTER_HOST_FLOW_MOVED = 10,  /* a connection of this node had the tuple of a flow */
+  LB_COUNTER_ERROR_TRANSLATED = 11, /* an ICMP error about a flow */
+  LB_COUNTER_ECHO_ANSWERED = 12,
+  LB_COUNTER_REJECT_NO_BACKEND = 13,
+  LB_COUNTER_REJECT_PORT = 14,    /* a port that the cluster IP does not have */
+  LB_COUNTER_REJECT_NO_FLOW = 15, /* a segment of a connection that is not known */
+  LB_COUNTER_REJECT_LIMITED = 16, /* an answer that was one too many */
+  LB_COUNTER_DROP_NO_BACKEND = 17,
+  LB_COUNTER_DROP_NO_LOCAL_BACKEND = 18,
+  LB_COUNTER_DROP_DENIED = 19,      /* by source ranges */
+  LB_COUNTER_DROP_UNALLOCATED = 20, /* a cluster IP that no service has */
+  LB_COUNTER_DROP_CLUSTER_IP = 21,  /* a cluster IP, from outside */
+  LB_COUNTER_DROP_PORT = 22,        /* a port that the VIP does not have */
+  LB_COUNTER_DROP_NO_PORT = 23, /* no free source port among those of the window that were tried */
+  LB_COUNTER_DROP_FLOW_FULL = 24,
+  LB_COUNTER_DROP_NO_SOURCE = 25, /* the device to the backend has no address of that family */
+  LB_COUNTER_DROP_MALFORMED = 26,
+  LB_COUNTER_DROP_TTL = 27,
+  LB_COUNTER_DROP_TOO_BIG = 28,
+  LB_COUNTER_DROP_FRAGMENT = 29, /* a later fragment before the first */
+  LB_COUNTERS = 30,
 };
 
 struct lb_counters {

@@ -10,14 +10,21 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+struct net;
+
 /* What is read of the kernel's structs. Fields are found by their names when a program is loaded.
  */
 struct lb_kernel_counter {
   __s64 counter;
 };
 
+struct lb_kernel_net {
+  struct net *net;
+};
+
 struct sock_common {
   struct lb_kernel_counter skc_cookie;
+  struct lb_kernel_net skc_net;
 } __attribute__((preserve_access_index));
 
 struct sock {

@@ -6,32 +6,25 @@
  *
  * The two entries name each other: the key of one is the other's `to`, turned round. Nothing walks
  * the table; an entry whose time is over is as good as absent and is taken over in place.
+ *
+ * A new flow is pending, in a table of its own. It is confirmed, and moves, with the first packet
+ * that the client sends after the backend has answered.
  */
 #ifndef BPF_LB_FLOW_H
 #define BPF_LB_FLOW_H
 
+#include "clock.h"
+#include "load.h"
 #include "maps.h"
-#include "packet.h"
-#include "service.h"
-
-#define LB_NS_PER_SECOND 1000000000ull
-#define LB_PORT_TRIES 32
-
-static __always_inline __u32 lb_now(void)
-{
-  return (__u32)(bpf_ktime_get_coarse_ns() / LB_NS_PER_SECOND);
-}
-
-static __always_inline bool lb_expired(const struct lb_flow *flow, __u32 now)
-{
-  return (__s32)(now - flow->expires) > 0;
-}
+#include "rewrite.h"
 
 static __always_inline __u32 lb_lifetime(const struct lb_settings *s, __u8 state)
 {
   switch (state) {
   case LB_FLOW_ESTABLISHED:
     return s->flow_established;
+  case LB_FLOW_HALF_CLOSED:
+    return s->flow_half_closed;
   case LB_FLOW_CLOSING:
     return s->flow_closing;
   case LB_FLOW_DATAGRAM:
@@ -41,9 +34,13 @@ static __always_inline __u32 lb_lifetime(const struct lb_settings *s, __u8 state
   }
 }
 
-static __always_inline void *lb_flow_lookup(const union lb_tuple *key, bool v6)
+static __always_inline void *lb_flow_lookup(const union lb_tuple *key, bool v6, bool pending)
 {
-  return v6 ? bpf_map_lookup_elem(&flows6, &key->v6) : bpf_map_lookup_elem(&flows4, &key->v4);
+  if (v6)
+    return pending ? bpf_map_lookup_elem(&pending6, &key->v6)
+                   : bpf_map_lookup_elem(&flows6, &key->v6);
+  return pending ? bpf_map_lookup_elem(&pending4, &key->v4)
+                 : bpf_map_lookup_elem(&flows4, &key->v4);
 }
 
 static __always_inline struct lb_flow *lb_flow_of(void *entry, bool v6)
@@ -77,49 +74,72 @@ static __always_inline void lb_turn(const union lb_tuple *t, bool v6, union lb_t
   }
 }
 
-static __always_inline long lb_flow_store(const union lb_tuple *key, const union lb_tuple *to,
-                                          const struct lb_flow *flow, bool v6, __u64 flags)
+static __always_inline long
+lb_flow_store(const union lb_tuple *key, const union lb_tuple *to, const struct lb_flow *flow,
+              bool v6, bool pending, __u64 flags)
 {
   if (v6) {
     struct lb_flow6 entry = {.to = to->v6, .flow = *flow};
 
-    return bpf_map_update_elem(&flows6, &key->v6, &entry, flags);
+    return pending ? bpf_map_update_elem(&pending6, &key->v6, &entry, flags)
+                   : bpf_map_update_elem(&flows6, &key->v6, &entry, flags);
   }
   struct lb_flow4 entry = {.to = to->v4, .flow = *flow};
 
-  return bpf_map_update_elem(&flows4, &key->v4, &entry, flags);
+  return pending ? bpf_map_update_elem(&pending4, &key->v4, &entry, flags)
+                 : bpf_map_update_elem(&flows4, &key->v4, &entry, flags);
 }
 
-static __always_inline void lb_flow_delete(const union lb_tuple *key, bool v6)
+static __always_inline void lb_flow_delete(const union lb_tuple *key, bool v6, bool pending)
 {
-  if (v6)
+  if (v6 && pending)
+    bpf_map_delete_elem(&pending6, &key->v6);
+  else if (v6)
     bpf_map_delete_elem(&flows6, &key->v6);
+  else if (pending)
+    bpf_map_delete_elem(&pending4, &key->v4);
   else
     bpf_map_delete_elem(&flows4, &key->v4);
 }
 
+/* The entry of a flow that lives, in either table. */
+static __always_inline void *
+lb_flow_find(const union lb_tuple *key, bool v6, __u32 now, bool *pending)
+{
+  void *entry = lb_flow_lookup(key, v6, false);
+
+  *pending = false;
+  if (entry && !lb_is_over(lb_flow_of(entry, v6)->expires, now))
+    return entry;
+  *pending = true;
+  entry = lb_flow_lookup(key, v6, true);
+  return entry && !lb_is_over(lb_flow_of(entry, v6)->expires, now) ? entry : NULL;
+}
+
 /*
- * Stores the entry unless a living one has the key. Two CPUs that find the same dead entry are told
- * apart by who gets to move its time.
+ * Stores a pending entry unless a living one has the key. Two CPUs that find the same dead entry
+ * are told apart by who gets to move its time.
  */
 static __always_inline bool lb_flow_claim(const union lb_tuple *key, const union lb_tuple *to,
                                           const struct lb_flow *flow, bool v6, __u32 now)
 {
+  void *entry = lb_flow_lookup(key, v6, false);
   struct lb_flow *old;
-  void *entry;
   __u32 expires;
 
-  if (lb_flow_store(key, to, flow, v6, BPF_NOEXIST) == 0)
+  if (entry && !lb_is_over(lb_flow_of(entry, v6)->expires, now))
+    return false;
+  if (lb_flow_store(key, to, flow, v6, true, BPF_NOEXIST) == 0)
     return true;
-  entry = lb_flow_lookup(key, v6);
+  entry = lb_flow_lookup(key, v6, true);
   if (!entry)
     return false;
   old = lb_flow_of(entry, v6);
   expires = old->expires;
-  if ((__s32)(now - expires) <= 0 ||
+  if (!lb_is_over(expires, now) ||
       __sync_val_compare_and_swap(&old->expires, expires, flow->expires) != expires)
     return false;
-  return lb_flow_store(key, to, flow, v6, BPF_ANY) == 0;
+  return lb_flow_store(key, to, flow, v6, true, BPF_ANY) == 0;
 }
 
 static __always_inline bool
@@ -139,21 +159,70 @@ enum lb_peer_result { LB_PEER, LB_PEER_MISSING, LB_PEER_FOREIGN };
  * and its key taken by another flow: it is ours only if it leads back.
  */
 static __always_inline enum lb_peer_result
-lb_flow_peer(const union lb_tuple *key, const union lb_tuple *to, bool v6, struct lb_flow **peer)
+lb_flow_peer(const union lb_tuple *key, const union lb_tuple *to, bool v6, bool pending,
+             struct lb_flow **peer)
 {
-  union lb_tuple peer_key, back, peer_to;
+  union lb_tuple turned, peer_to;
   void *entry;
 
-  lb_turn(to, v6, &peer_key);
-  entry = lb_flow_lookup(&peer_key, v6);
+  lb_turn(to, v6, &turned);
+  entry = lb_flow_lookup(&turned, v6, pending);
   if (!entry)
     return LB_PEER_MISSING;
-  lb_turn(key, v6, &back);
+  lb_turn(key, v6, &turned);
   lb_flow_target(entry, v6, &peer_to);
-  if (!lb_tuple_equal(&peer_to, &back, v6))
+  if (!lb_tuple_equal(&peer_to, &turned, v6))
     return LB_PEER_FOREIGN;
   *peer = lb_flow_of(entry, v6);
   return LB_PEER;
+}
+
+/* The flow as its other direction sees it. */
+static __always_inline void lb_flow_reversed(const struct lb_flow *flow, struct lb_flow *reversed)
+{
+  *reversed = *flow;
+  reversed->flags ^= LB_FLOW_REPLY;
+  reversed->fin = flow->peer_fin;
+  reversed->peer_fin = flow->fin;
+  /* The differences are these, negated: in one's complement, inverted. */
+  reversed->address_delta = ~flow->address_delta;
+  /* No difference stays none: it means that there is nothing to do. */
+  reversed->port_delta = flow->port_delta ? ~flow->port_delta : 0;
+}
+
+/* The backend, from either direction. */
+static __always_inline struct lb_load *
+lb_flow_load(const struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to,
+             bool v6, bool create)
+{
+  bool reply = flow->flags & LB_FLOW_REPLY;
+  struct lb_addr backend = reply ? lb_source(key, v6) : lb_destination(to, v6);
+  __be16 port = reply ? lb_sport(key, v6) : lb_dport(to, v6);
+
+  return lb_load_find(backend.word, port, v6 ? key->v6.protocol : key->v4.protocol, create);
+}
+
+static __always_inline struct lb_calendar *lb_flow_calendar(struct lb_load *load, __u8 state)
+{
+  return state == LB_FLOW_DATAGRAM ? &load->datagrams : &load->streams;
+}
+
+/* Moves a counted flow to the period in which it now ends. The forward entry says who was first. */
+static __noinline int
+lb_flow_recount(struct lb_flow *forward, struct lb_flow *reply, struct lb_load *load, __u32 period)
+{
+  __u32 was = forward->period;
+  struct lb_calendar *calendar;
+
+  if (!forward || !reply || !load)
+    return 0;
+  if (__sync_val_compare_and_swap(&forward->period, was, period) != was)
+    return 0;
+  reply->period = period;
+  calendar = lb_flow_calendar(load, forward->state);
+  lb_calendar_add(calendar, period);
+  lb_calendar_remove(calendar, was);
+  return 0;
 }
 
 /*
@@ -162,7 +231,7 @@ lb_flow_peer(const union lb_tuple *key, const union lb_tuple *to, bool v6, struc
  */
 static __always_inline bool
 lb_flow_touch(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6,
-              __u32 now, const struct lb_settings *s)
+              bool pending, __u32 now, const struct lb_settings *s)
 {
   __u32 expires = now + lb_lifetime(s, flow->state);
   union lb_tuple peer_key, back;
@@ -171,9 +240,21 @@ lb_flow_touch(struct lb_flow *flow, const union lb_tuple *key, const union lb_tu
   if (flow->expires == expires)
     return true;
   flow->expires = expires;
-  switch (lb_flow_peer(key, to, v6, &peer)) {
+  switch (lb_flow_peer(key, to, v6, pending, &peer)) {
   case LB_PEER:
     peer->expires = expires;
+    if (flow->flags & LB_FLOW_COUNTED) {
+      __u32 period = lb_load_period(s, flow->state == LB_FLOW_DATAGRAM, expires);
+      struct lb_load *load;
+
+      if (flow->period != period) {
+        load = lb_flow_load(flow, key, to, v6, true);
+        if (load && flow->flags & LB_FLOW_REPLY)
+          lb_flow_recount(peer, flow, load, period);
+        else if (load)
+          lb_flow_recount(flow, peer, load, period);
+      }
+    }
     return true;
   case LB_PEER_FOREIGN:
     return false;
@@ -181,21 +262,38 @@ lb_flow_touch(struct lb_flow *flow, const union lb_tuple *key, const union lb_tu
     break;
   }
   lb_turn(to, v6, &peer_key);
+  if (!pending) {
+    void *claim = lb_flow_lookup(&peer_key, v6, true);
+
+    if (claim && !lb_is_over(lb_flow_of(claim, v6)->expires, now))
+      return false;
+  }
   lb_turn(key, v6, &back);
-  again = *flow;
-  again.flags ^= LB_FLOW_REPLY;
-  again.fin = flow->peer_fin;
-  again.peer_fin = flow->fin;
-  /* The differences of the other direction are these, negated: in one's complement, inverted. */
-  again.address_delta = ~flow->address_delta;
-  again.port_delta = ~flow->port_delta;
+  lb_flow_reversed(flow, &again);
+  if (lb_flow_store(&peer_key, &back, &again, v6, pending, BPF_NOEXIST))
+    return false;
   lb_count(LB_COUNTER_FLOW_REPAIRED);
-  return lb_flow_store(&peer_key, &back, &again, v6, BPF_NOEXIST) == 0;
+  return true;
+}
+
+/* A counted flow that is as good as over. */
+static __always_inline void
+lb_flow_discount(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6)
+{
+  struct lb_load *load;
+
+  if (!(flow->flags & LB_FLOW_COUNTED))
+    return;
+  load = lb_flow_load(flow, key, to, v6, false);
+  if (load)
+    lb_calendar_remove(lb_flow_calendar(load, flow->state), flow->period);
+  flow->flags &= ~LB_FLOW_COUNTED;
 }
 
 /* What TCP flags change, in both entries. Rare, so it may cost a second lookup. */
-static __always_inline void lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *key,
-                                        const union lb_tuple *to, bool v6, __u8 tcp_flags)
+static __always_inline void
+lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6,
+            bool pending, __u8 tcp_flags)
 {
   struct lb_flow *peer = NULL;
   __u8 state = flow->state;
@@ -204,103 +302,83 @@ static __always_inline void lb_flow_tcp(struct lb_flow *flow, const union lb_tup
     flow->fin = 1;
   if (tcp_flags & LB_TCP_RST || (flow->fin && flow->peer_fin))
     state = LB_FLOW_CLOSING;
-  else if (state == LB_FLOW_OPENING && !(tcp_flags & LB_TCP_SYN) && !(flow->flags & LB_FLOW_REPLY))
-    state = LB_FLOW_ESTABLISHED;
+  else if (flow->fin || flow->peer_fin)
+    state = LB_FLOW_HALF_CLOSED;
   if (state == flow->state && !(tcp_flags & LB_TCP_FIN))
     return;
+  if (state == LB_FLOW_CLOSING)
+    lb_flow_discount(flow, key, to, v6);
   flow->state = state;
-  if (lb_flow_peer(key, to, v6, &peer) != LB_PEER)
+  if (lb_flow_peer(key, to, v6, pending, &peer) != LB_PEER)
     return;
   peer->state = state;
   peer->peer_fin = flow->fin;
+  if (state == LB_FLOW_CLOSING)
+    peer->flags &= ~LB_FLOW_COUNTED;
 }
 
 /* Ends a flow, and frees the source port that its reply entry claims. */
-static __always_inline void
-lb_flow_end(const union lb_tuple *key, const union lb_tuple *to, bool v6)
+static __always_inline void lb_flow_end(struct lb_flow *flow, const union lb_tuple *key,
+                                        const union lb_tuple *to, bool v6, bool pending)
 {
   union lb_tuple peer_key;
   struct lb_flow *peer;
 
-  if (lb_flow_peer(key, to, v6, &peer) == LB_PEER) {
+  lb_flow_discount(flow, key, to, v6);
+  if (lb_flow_peer(key, to, v6, pending, &peer) == LB_PEER) {
     lb_turn(to, v6, &peer_key);
-    lb_flow_delete(&peer_key, v6);
+    lb_flow_delete(&peer_key, v6, pending);
   }
-  lb_flow_delete(key, v6);
+  lb_flow_delete(key, v6, pending);
 }
 
-/* Port i of a walk through the window that meets every port once before it repeats one. */
-static __always_inline __be16 lb_candidate(const struct lb_settings *s, __u32 start, __u32 step,
-                                           __u32 i)
+/* The backend has answered: both entries know it. */
+static __always_inline void
+lb_flow_answered(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6)
 {
-  __u32 size = (__u32)s->snat_port_max - s->snat_port_min + 1;
+  struct lb_flow *peer;
 
-  return bpf_htons(s->snat_port_min + (start + i * step) % size);
+  flow->replied = 1;
+  if (lb_flow_peer(key, to, v6, true, &peer) == LB_PEER)
+    peer->replied = 1;
 }
-
-static __always_inline void lb_set_sport(union lb_tuple *t, __be16 port, bool v6)
-{
-  if (v6)
-    t->v6.sport = port;
-  else
-    t->v4.sport = port;
-}
-
-static __always_inline __u32 lb_address_delta(const union lb_tuple *from, const union lb_tuple *to,
-                                              bool v6)
-{
-  if (v6)
-    return bpf_csum_diff((__be32 *)from->v6.saddr, 32, (__be32 *)to->v6.saddr, 32, 0);
-  return bpf_csum_diff((__be32 *)&from->v4.saddr, 8, (__be32 *)&to->v4.saddr, 8, 0);
-}
-
-static __always_inline __u32 lb_port_delta(const union lb_tuple *from, const union lb_tuple *to,
-                                           bool v6)
-{
-  if (v6)
-    return bpf_csum_diff((__be32 *)&from->v6.sport, 4, (__be32 *)&to->v6.sport, 4, 0);
-  return bpf_csum_diff((__be32 *)&from->v4.sport, 4, (__be32 *)&to->v4.sport, 4, 0);
-}
-
-enum lb_create_result { LB_CREATED, LB_EXISTS, LB_NO_PORT, LB_FULL };
 
 /*
- * Makes both entries of a new flow: from `key` to `to`, and the reply back. The reply's entry is
- * the claim on the source port; while another living flow holds it, the next port is tried. The
- * client's own port comes first: where nothing clashes, it stays as it is.
+ * Moves a pending flow, whose client has come back, to the others. What it leaves behind is over at
+ * once, and need not be deleted.
  */
-static __always_inline enum lb_create_result
-lb_flow_create(const union lb_tuple *key, union lb_tuple *to, struct lb_flow *flow, bool v6,
-               bool own_source, __u32 now, const struct lb_settings *s)
+static __always_inline void
+lb_flow_confirm(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6,
+                __u32 now, const struct lb_settings *s)
 {
-  __u16 wanted = bpf_ntohs(lb_sport(key, v6));
-  bool keep = !own_source || (wanted >= s->snat_port_min && wanted <= s->snat_port_max);
-  __u32 random = bpf_get_prandom_u32();
-  __u32 start = random & 0xffff;
-  /* Odd, and prime to every window that is a power of two; others lose a few candidates. */
-  __u32 step = random >> 16 | 1;
-  union lb_tuple back, reply_key;
-  struct lb_flow reply = *flow;
-  bool claimed = false;
+  struct lb_flow confirmed = *flow, reversed;
+  union lb_tuple peer_key, back;
+  struct lb_flow *peer;
 
-  lb_turn(key, v6, &back);
-  reply.flags |= LB_FLOW_REPLY;
-  for (__u32 i = 0; i < LB_PORT_TRIES && !claimed; i++) {
-    if (i > 0 || !keep)
-      lb_set_sport(to, lb_candidate(s, start, step, i), v6);
-    lb_turn(to, v6, &reply_key);
-    reply.address_delta = lb_address_delta(&reply_key, &back, v6);
-    reply.port_delta = lb_port_delta(&reply_key, &back, v6);
-    claimed = lb_flow_claim(&reply_key, &back, &reply, v6, now);
+  if (confirmed.state == LB_FLOW_OPENING)
+    confirmed.state = LB_FLOW_ESTABLISHED;
+  confirmed.expires = now + lb_lifetime(s, confirmed.state);
+  if (confirmed.flags & LB_FLOW_COUNTED) {
+    struct lb_load *load = lb_flow_load(&confirmed, key, to, v6, true);
+
+    confirmed.period = lb_load_period(s, confirmed.state == LB_FLOW_DATAGRAM, confirmed.expires);
+    if (load)
+      lb_calendar_add(lb_flow_calendar(load, confirmed.state), confirmed.period);
   }
-  if (!claimed)
-    return LB_NO_PORT;
-  flow->address_delta = lb_address_delta(key, to, v6);
-  flow->port_delta = lb_port_delta(key, to, v6);
-  if (lb_flow_claim(key, to, flow, v6, now))
-    return LB_CREATED;
-  lb_flow_delete(&reply_key, v6);
-  return lb_flow_lookup(key, v6) ? LB_EXISTS : LB_FULL;
+  lb_flow_reversed(&confirmed, &reversed);
+  lb_turn(to, v6, &peer_key);
+  lb_turn(key, v6, &back);
+  /* The reply first: it is the claim on the source port. */
+  if (lb_flow_store(&peer_key, &back, &reversed, v6, false, BPF_ANY))
+    return;
+  if (lb_flow_store(key, to, &confirmed, v6, false, BPF_ANY)) {
+    lb_flow_delete(&peer_key, v6, false);
+    return;
+  }
+  if (lb_flow_peer(key, to, v6, true, &peer) == LB_PEER)
+    peer->expires = now - 1;
+  flow->expires = now - 1;
+  lb_count(LB_COUNTER_FLOW_CONFIRMED);
 }
 
 #endif /* BPF_LB_FLOW_H */

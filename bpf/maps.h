@@ -37,6 +37,47 @@ struct {
   __type(value, struct lb_backend);
 } backends LB_MAP;
 
+/* Maglev tables, end to end. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_maglev_word);
+} maglev LB_MAP;
+
+/* Source ranges of services, and the ranges of cluster IPs. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 1);
+  __type(key, struct lb_range4);
+  __type(value, __u8);
+} ranges4 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 1);
+  __type(key, struct lb_range6);
+  __type(value, __u8);
+} ranges6 LB_MAP;
+
+/* Addresses that frontends have. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_address4);
+  __type(value, struct lb_frontend_info);
+} frontends4 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_address6);
+  __type(value, struct lb_frontend_info);
+} frontends6 LB_MAP;
+
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
@@ -99,7 +140,39 @@ struct {
   __type(value, struct lb_origin_list);
 } origin_lists LB_MAP;
 
-/* Established flows, one entry per direction. */
+/* Namespaces and cgroups whose sockets are left alone. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_exception);
+  __type(value, __u8);
+} exceptions LB_MAP;
+
+/* Which backend a client stays with. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_affinity_key);
+  __type(value, struct lb_affinity);
+} affinities LB_MAP;
+
+/* By namespace cookie: what sockets in it are called as clients. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, __u64);
+  __type(value, struct lb_client);
+} clients LB_MAP;
+
+/* Live counts of the backends of services that choose by them. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_load_key);
+  __type(value, struct lb_load);
+} loads LB_MAP;
+
+/* Flows that both sides have confirmed, one entry per direction. */
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 1);
@@ -113,6 +186,46 @@ struct {
   __type(key, struct lb_tuple6);
   __type(value, struct lb_flow6);
 } flows6 LB_MAP;
+
+/*
+ * Flows that the client has not confirmed after the first answer. Apart, so that whoever sends
+ * first packets from invented addresses displaces others of their kind, and no established flow.
+ */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_tuple4);
+  __type(value, struct lb_flow4);
+} pending4 LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_tuple6);
+  __type(value, struct lb_flow6);
+} pending6 LB_MAP;
+
+/* Ports of datagrams that come in fragments. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 1);
+  __type(key, struct lb_fragment_key);
+  __type(value, struct lb_fragment);
+} fragments LB_MAP;
+
+/* When each bucket of enum lb_limit will be full again, in ns. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, LB_LIMITS);
+  __type(key, __u32);
+  __type(value, __u64);
+} limits LB_MAP;
+
+/* struct lb_event, for the library. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 64 * 1024);
+} events LB_MAP;
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -11,6 +11,7 @@
 #define BPF_LB_ORIGIN_H
 
 #include "address.h"
+#include "load.h"
 #include "maps.h"
 
 static __always_inline struct lb_origin_slot *lb_origin_slot(__u64 cookie)
@@ -28,6 +29,18 @@ static __always_inline bool
 lb_origin_from(const struct lb_origin *origin, const struct lb_addr *backend, __be16 port)
 {
   return origin->backend_port == port && lb_addr_equal(origin->backend, backend->word);
+}
+
+/* Counts a socket in, or out. */
+static __always_inline void lb_origin_count(const struct lb_origin *origin, int by)
+{
+  struct lb_load *load;
+
+  if (!origin->counted)
+    return;
+  load = lb_load_find(origin->backend, origin->backend_port, origin->counted, by > 0);
+  if (load)
+    __sync_fetch_and_add(&load->sockets, by);
 }
 
 static __always_inline bool lb_origin_list_put(struct bpf_sock *sk, const struct lb_origin *origin)
@@ -64,7 +77,10 @@ lb_origin_put(struct bpf_sock *sk, __u64 cookie, const struct lb_origin *origin,
     if (owner == 0)
       owner = __sync_val_compare_and_swap(&slot->cookie, 0, cookie);
     if (owner == 0 || (owner == cookie && connected)) {
+      if (owner)
+        lb_origin_count(&slot->origin, -1);
       slot->origin = *origin;
+      lb_origin_count(origin, 1);
       return true;
     }
     if (owner == cookie && lb_origin_from(&slot->origin, backend, origin->backend_port)) {
@@ -102,8 +118,10 @@ static __always_inline void lb_origin_release(__u64 cookie)
 {
   struct lb_origin_slot *slot = lb_origin_slot(cookie);
 
-  if (slot && slot->cookie == cookie)
-    slot->cookie = 0;
+  if (!slot || slot->cookie != cookie)
+    return;
+  lb_origin_count(&slot->origin, -1);
+  slot->cookie = 0;
 }
 
 /* For a socket that lives on. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a destination to a backend: one hash lookup, one array lookup.
+ * From a destination to a service, and what the service says to the one who asks.
  *
  * The control plane writes a changed backend set to a fresh range and then replaces the service
  * value. A range is reused only after an RCU grace period, but the value's own memory may be given
@@ -18,10 +18,11 @@
 
 #define LB_READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 
-/* Who asks: decides which range of the service is offered. */
+/* Who asks: decides which range of the service is offered, and under which rules. */
 enum lb_side {
-  LB_SIDE_SOCKET,
-  LB_SIDE_DEVICE,
+  LB_SIDE_SOCKET, /* of the host or a pod of this node */
+  LB_SIDE_POD,    /* a packet that a pod of this node sent */
+  LB_SIDE_OUTSIDE,
 };
 
 enum lb_choice_result {
@@ -29,14 +30,27 @@ enum lb_choice_result {
   LB_NO_SERVICE,
   LB_NO_BACKEND,       /* nobody could serve this: refuse */
   LB_NO_LOCAL_BACKEND, /* others could, a traffic policy forbids it: stay silent */
+  LB_DENIED,           /* source ranges forbid it: stay silent */
+  LB_NOT_OUTSIDE,      /* a cluster IP that is not served outside */
+  LB_UNKNOWN_PORT,     /* of a cluster IP: refuse */
+  LB_UNSERVED_PORT,    /* of a VIP, which routers would send round in circles */
+  LB_UNALLOCATED,      /* a cluster IP of no service */
+  LB_UNDECIDED,        /* a connection goes on that nobody remembers the backend of */
   LB_TORN,
 };
 
-struct lb_choice {
-  struct lb_addr address;
-  __be16 port;
-  enum lb_backend_flag flags;
-  __u32 service;
+/* What one service offers to one who asks: a copy that does not change any more. */
+struct lb_offer {
+  __u32 set;
+  __u32 flags; /* enum lb_service_flag */
+  __u32 first;
+  __u32 count;
+  __u32 id;
+  __u32 group;
+  __u32 affinity_timeout;
+  __u32 ranges;
+  __u32 maglev;
+  __u32 maglev_size;
 };
 
 static __always_inline __u64 lb_key4_check(const struct lb_key4 *key)
@@ -68,52 +82,26 @@ lb_service_find(const struct lb_addr *address, __be16 port, __u8 protocol, bool 
   return bpf_map_lookup_elem(&services4, &key);
 }
 
-/*
- * Draws the number that picks a backend; the same one picks the same backend while the set is
- * unchanged. Called when there is a choice to make: most destinations are no service's.
- */
-typedef __u32 (*lb_draw)(void *source);
-
-static __always_inline enum lb_choice_result
-lb_service_choose(const struct lb_addr *address, __be16 port, __u8 protocol, bool v6,
-                  enum lb_side side, lb_draw draw, void *source, struct lb_choice *choice)
+/* Copies what the service offers; false when it changed meanwhile. */
+static __always_inline bool
+lb_service_read(const struct lb_service *service, __u64 check, bool inside, struct lb_offer *offer)
 {
-  for (int attempt = 0; attempt < LB_ATTEMPTS; attempt++) {
-    __u64 check;
-    const struct lb_service *service = lb_service_find(address, port, protocol, v6, &check);
+  __u32 narrowed = inside ? LB_SERVICE_INSIDE_LOCAL : LB_SERVICE_OUTSIDE_LOCAL;
+  bool local;
 
-    if (!service)
-      return LB_NO_SERVICE;
-
-    __u32 set = LB_READ_ONCE(service->set);
-    __u32 flags = LB_READ_ONCE(service->flags);
-    __u32 offered = side == LB_SIDE_SOCKET ? LB_SERVICE_SOCKET : LB_SERVICE_DEVICE;
-    __u32 narrowed = side == LB_SIDE_SOCKET ? LB_SERVICE_SOCKET_LOCAL : LB_SERVICE_DEVICE_LOCAL;
-    bool local = flags & narrowed;
-    __u32 first = local ? LB_READ_ONCE(service->local_first) : LB_READ_ONCE(service->first);
-    __u32 count = local ? LB_READ_ONCE(service->local_count) : LB_READ_ONCE(service->count);
-    __u32 id = LB_READ_ONCE(service->id);
-
-    if (LB_READ_ONCE(service->set) != set || LB_READ_ONCE(service->check) != check)
-      continue;
-    if (!(flags & offered))
-      return LB_NO_SERVICE;
-    if (count == 0)
-      return flags & LB_SERVICE_USABLE ? LB_NO_LOCAL_BACKEND : LB_NO_BACKEND;
-
-    __u32 index = first + (__u32)(((__u64)draw(source) * count) >> 32);
-    const struct lb_backend *backend = bpf_map_lookup_elem(&backends, &index);
-
-    if (!backend || LB_READ_ONCE(backend->set) != set)
-      continue;
-    lb_addr_copy(choice->address.word, backend->address);
-    choice->port = backend->port;
-    choice->flags = backend->flags;
-    choice->service = id;
-    return LB_CHOSEN;
-  }
-  lb_count(LB_COUNTER_SERVICE_TORN);
-  return LB_TORN;
+  offer->set = LB_READ_ONCE(service->set);
+  offer->flags = LB_READ_ONCE(service->flags);
+  local = offer->flags & narrowed;
+  offer->first = local ? LB_READ_ONCE(service->local_first) : LB_READ_ONCE(service->first);
+  offer->count = local ? LB_READ_ONCE(service->local_count) : LB_READ_ONCE(service->count);
+  offer->id = LB_READ_ONCE(service->id);
+  offer->group = LB_READ_ONCE(service->group);
+  offer->affinity_timeout = LB_READ_ONCE(service->affinity_timeout);
+  offer->ranges = LB_READ_ONCE(service->ranges);
+  offer->maglev = local ? LB_READ_ONCE(service->local_maglev) : LB_READ_ONCE(service->maglev);
+  offer->maglev_size =
+      local ? LB_READ_ONCE(service->local_maglev_size) : LB_READ_ONCE(service->maglev_size);
+  return LB_READ_ONCE(service->set) == offer->set && LB_READ_ONCE(service->check) == check;
 }
 
 static __always_inline __u32 lb_address_flags(const struct lb_addr *address, bool v6)
@@ -133,6 +121,38 @@ static __always_inline __u32 lb_address_flags(const struct lb_addr *address, boo
   return info ? info->flags : 0;
 }
 
+/* What an address of frontends is, whatever the port; 0 when no frontend has it. */
+static __always_inline __u32 lb_frontend_flags(const struct lb_addr *address, bool v6)
+{
+  const struct lb_frontend_info *info;
+
+  if (v6) {
+    struct lb_address6 key;
+
+    lb_addr_copy(key.address, address->word);
+    info = bpf_map_lookup_elem(&frontends6, &key);
+  } else {
+    struct lb_address4 key = {.address = address->word[3]};
+
+    info = bpf_map_lookup_elem(&frontends4, &key);
+  }
+  return info ? info->flags : 0;
+}
+
+/* Whether one of the ranges with the id contains the address. */
+static __always_inline bool lb_in_ranges(__u32 id, const struct lb_addr *address, bool v6)
+{
+  if (v6) {
+    struct lb_range6 key = {.prefix = 32 + 128, .id = id};
+
+    lb_addr_copy(key.address, address->word);
+    return bpf_map_lookup_elem(&ranges6, &key);
+  }
+  struct lb_range4 key = {.prefix = 32 + 32, .id = id, .address = address->word[3]};
+
+  return bpf_map_lookup_elem(&ranges4, &key);
+}
+
 /* Whether services4 or services6 may have the address: false is a proof, true a hint. */
 static __always_inline bool lb_network_has_frontends(const struct lb_addr *address, bool v6)
 {
@@ -143,28 +163,6 @@ static __always_inline bool lb_network_has_frontends(const struct lb_addr *addre
   /* As in lb_port_hints(). */
   asm volatile("" : "+r"(index));
   return all && all->hints[index & 0xffff] & (v6 ? LB_NETWORK_FRONTEND6 : LB_NETWORK_FRONTEND4);
-}
-
-/*
- * The frontend that a destination names: itself, or, where the address may be any of this node's,
- * the wildcard of its port. `hints` are those of the port.
- */
-static __always_inline enum lb_choice_result
-lb_frontend_choose(const struct lb_addr *to, __be16 port, __u8 protocol, bool v6, enum lb_side side,
-                   __u8 hints, bool loopback, lb_draw draw, void *source, struct lb_choice *choice)
-{
-  __u32 wanted = side == LB_SIDE_SOCKET ? LB_ADDRESS_NODE : LB_ADDRESS_NODEPORT;
-  enum lb_choice_result result = LB_NO_SERVICE;
-
-  if (hints & LB_PORT_FRONTEND && !lb_addr_is_any(to, v6) && lb_network_has_frontends(to, v6))
-    result = lb_service_choose(to, port, protocol, v6, side, draw, source, choice);
-  if (result == LB_NO_SERVICE && hints & LB_PORT_WILDCARD &&
-      (loopback || lb_address_flags(to, v6) & wanted)) {
-    struct lb_addr any = {};
-
-    result = lb_service_choose(&any, port, protocol, v6, side, draw, source, choice);
-  }
-  return result;
 }
 
 #endif /* BPF_LB_SERVICE_H */

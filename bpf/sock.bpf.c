@@ -12,11 +12,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "choose.h"
+#include "client.h"
 #include "cookie.h"
 #include "origin.h"
-#include "service.h"
 
 enum { LB_REJECT = 0, LB_PROCEED = 1 };
+
+/* cgroups nest deeper only by design. */
+#define CGROUP_LEVELS 16
 
 static __always_inline bool in_host_netns(void *ctx)
 {
@@ -47,10 +51,38 @@ static __always_inline int untranslated(struct bpf_sock_addr *ctx, bool connecte
   return LB_PROCEED;
 }
 
+/* Whether the sockets of this namespace, or of the caller's cgroup or one above, are left alone. */
+static __noinline bool is_exception(struct bpf_sock_addr *ctx)
+{
+  struct lb_exception key = {.id = bpf_get_netns_cookie(ctx), .kind = LB_EXCEPTION_NETNS};
+
+  if (bpf_map_lookup_elem(&exceptions, &key))
+    return true;
+  key.kind = LB_EXCEPTION_CGROUP;
+  for (int level = 0; level < CGROUP_LEVELS; level++) {
+    key.id = bpf_get_current_ancestor_cgroup_id(level);
+    if (!key.id)
+      break;
+    if (bpf_map_lookup_elem(&exceptions, &key))
+      return true;
+  }
+  return false;
+}
+
+static __always_inline bool is_left_alone(struct bpf_sock_addr *ctx)
+{
+  const struct lb_settings *s = lb_settings();
+
+  if (!s || !(s->flags & (LB_SETTING_HOST_SOCKETS_ONLY | LB_SETTING_SOCKET_EXCEPTIONS)))
+    return false;
+  if (s->flags & LB_SETTING_HOST_SOCKETS_ONLY && bpf_get_netns_cookie(ctx) != s->host_netns)
+    return true;
+  return s->flags & LB_SETTING_SOCKET_EXCEPTIONS && is_exception(ctx);
+}
+
 /* A socket that asks for a destination. */
 struct asker {
   struct bpf_sock_addr *ctx;
-  __u64 cookie;
   bool connected;
 };
 
@@ -59,47 +91,65 @@ struct asker {
  * backend. The cookie, which is needed anyway, and the time make a number that is random enough for
  * less than the helper's costs.
  */
-static __always_inline __u32 draw(void *source)
+static __u64 draw(void *source)
 {
   struct asker *asker = source;
-  __u64 mixed;
+  __u64 mixed = bpf_get_socket_cookie(asker->ctx);
 
-  asker->cookie = bpf_get_socket_cookie(asker->ctx);
-  mixed = asker->cookie;
   if (asker->connected)
     mixed ^= bpf_jiffies64() << 32;
-  /* The finalizer of MurmurHash3. */
-  mixed ^= mixed >> 33;
-  mixed *= 0xff51afd7ed558ccd;
-  mixed ^= mixed >> 33;
-  mixed *= 0xc4ceb9fe1a85ec53;
-  return mixed >> 32;
+  return lb_mix(mixed);
+}
+
+/* Before Linux 6.2 a namespace is a client of its own, which no packet's address names. */
+static __always_inline bool client_of(void *source, struct lb_addr *client, bool v6)
+{
+  struct bpf_sock_addr *ctx = ((struct asker *)source)->ctx;
+  __u64 netns;
+
+  if (lb_client_of(ctx, v6, client))
+    return true;
+  netns = bpf_get_netns_cookie(ctx);
+  *client = (struct lb_addr){{0, 0, (__u32)(netns >> 32), (__u32)netns}};
+  return false;
+}
+
+static bool client4(void *source, struct lb_addr *client)
+{
+  return client_of(source, client, false);
+}
+
+static bool client6(void *source, struct lb_addr *client)
+{
+  return client_of(source, client, true);
 }
 
 /*
  * Translates the destination `to` of a socket in place. Returns what the hook has to return.
  *
- * A traffic policy that leaves no local backend must look like the silence it is in the packet
- * path, not like a refusal: the caller gets the error that the silence would end in.
+ * A rule that says silence must look like the silence it is in the packet path, not like a refusal:
+ * the caller gets the error that the silence would end in.
  */
 static __always_inline int
 translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, bool connected)
 {
-  struct lb_choice choice;
+  struct lb_choice choice = {};
   struct lb_origin origin;
-  struct asker asker = {.ctx = ctx, .connected = connected};
-  bool loopback;
-  __u8 hints;
+  struct asker source = {.ctx = ctx, .connected = connected};
+  struct lb_asker asker = {draw, v6 ? client6 : client4, draw};
+  struct lb_request request = {.to = *to, .port = *port, .protocol = ctx->protocol};
+  __u64 cookie;
 
   if (!is_balanced(ctx->protocol))
     return LB_PROCEED;
-  hints = lb_port_hints(bpf_ntohs(*port)) & (LB_PORT_FRONTEND | LB_PORT_WILDCARD);
-  loopback = hints && lb_addr_is_loopback(to, v6);
-  /* Loopback addresses belong to the namespace that uses them: a pod's 127.0.0.1 stays its own. */
-  if (!hints || (loopback && !in_host_netns(ctx)))
+  request.hints = lb_port_hints(bpf_ntohs(*port)) & (LB_PORT_FRONTEND | LB_PORT_WILDCARD);
+  if (!request.hints && !lb_network_has_frontends(to, v6))
     return untranslated(ctx, connected);
-  switch (lb_frontend_choose(to, *port, ctx->protocol, v6, LB_SIDE_SOCKET, hints, loopback, draw,
-                             &asker, &choice)) {
+  request.loopback = lb_addr_is_loopback(to, v6);
+  /* Loopback addresses belong to the namespace that uses them: a pod's 127.0.0.1 stays its own. */
+  if ((request.loopback && !in_host_netns(ctx)) || is_left_alone(ctx))
+    return untranslated(ctx, connected);
+  switch (lb_choose(&request, v6, LB_SIDE_SOCKET, asker, &source, &choice)) {
   case LB_CHOSEN:
     break;
   case LB_NO_SERVICE:
@@ -107,6 +157,18 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   case LB_NO_LOCAL_BACKEND:
     lb_count(LB_COUNTER_SOCKET_NO_LOCAL_BACKEND);
     return reject(ETIMEDOUT);
+  case LB_DENIED:
+    lb_count(LB_COUNTER_SOCKET_DENIED);
+    return reject(ETIMEDOUT);
+  case LB_UNALLOCATED:
+    lb_count(LB_COUNTER_SOCKET_UNALLOCATED);
+    return reject(ETIMEDOUT);
+  case LB_UNKNOWN_PORT:
+    /* An address of this node may have more than its services. */
+    if (lb_address_flags(to, v6) & LB_ADDRESS_NODE)
+      return untranslated(ctx, connected);
+    lb_count(LB_COUNTER_SOCKET_REFUSED);
+    return reject(ECONNREFUSED);
   default:
     lb_count(LB_COUNTER_SOCKET_REFUSED);
     return reject(ECONNREFUSED);
@@ -117,7 +179,9 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   origin.frontend_port = *port;
   origin.backend_port = choice.port;
   origin.service = choice.service;
-  if (!lb_origin_put((struct bpf_sock *)ctx->sk, asker.cookie, &origin, connected)) {
+  origin.counted = connected && choice.flags & LB_SERVICE_LEAST ? ctx->protocol : 0;
+  cookie = bpf_get_socket_cookie(ctx);
+  if (!lb_origin_put((struct bpf_sock *)ctx->sk, cookie, &origin, connected)) {
     lb_count(LB_COUNTER_SOCKET_ORIGIN_LOST);
     return reject(ENOMEM);
   }

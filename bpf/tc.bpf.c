@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The way in from outside. The ingress program of a selected device translates packets to frontends
- * and the replies of backends on other nodes, and sends them out itself; the egress program gives
- * the replies of this node's backends the frontend as their source. What is no service's is left
- * to the next program.
+ * The packet path. The ingress program of a selected device translates packets to frontends, and
+ * the replies of backends, and sends them out itself; the egress program gives the replies of this
+ * node's backends the frontend as their source. What is no service's is left to the next program.
+ *
+ * Compiled twice: tc_l3.bpf.c is the same for devices without link headers.
  */
 #include <stdbool.h>
 
@@ -14,15 +15,24 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "flow.h"
+#include "answer.h"
+#include "choose.h"
+#include "fragment.h"
+#include "icmp.h"
 #include "packet.h"
-#include "service.h"
+#include "route.h"
+#include "snat.h"
+#include "work.h"
 
-/* In tc_index of a packet that an ingress program sent to a device with an egress program. */
-#define LB_TRANSLATED 0xb1b
+#ifndef LB_INGRESS
+#define LB_INGRESS bpf_lb_ingress
+#define LB_EGRESS bpf_lb_egress
+#define LB_PART(name) lb_##name
+#endif
 
-/* Both clsact and tcx go on with the next program. */
-#define LB_NEXT TC_ACT_UNSPEC
+/* Not verdicts: what the next part has to look at. */
+#define LB_NO_FLOW (-2)
+#define LB_IS_CONTROL (-3)
 
 static __always_inline int drop(enum lb_counter reason)
 {
@@ -30,136 +40,160 @@ static __always_inline int drop(enum lb_counter reason)
   return TC_ACT_SHOT;
 }
 
-static __always_inline long
-route(struct __sk_buff *skb, const union lb_tuple *t, bool v6, struct bpf_fib_lookup *fib)
+/* Fills `p`. LB_NO_FLOW: with a tuple, go on; another value is what to return. */
+static __always_inline int parse(struct __sk_buff *skb, bool v6, struct lb_packet *p)
 {
-  __builtin_memset(fib, 0, sizeof(*fib));
-  fib->ifindex = skb->ifindex;
-  if (v6) {
-    fib->family = LB_AF_INET6;
-    lb_addr_copy(fib->ipv6_src, t->v6.saddr);
-    lb_addr_copy(fib->ipv6_dst, t->v6.daddr);
-  } else {
-    fib->family = LB_AF_INET;
-    fib->ipv4_src = t->v4.saddr;
-    fib->ipv4_dst = t->v4.daddr;
+  enum lb_parsed parsed;
+
+  __builtin_memset(p, 0, sizeof(*p));
+  parsed = lb_parse_ip(skb, v6, p);
+  if (parsed == LB_CONTROL)
+    return LB_IS_CONTROL;
+  if (parsed == LB_IGNORED)
+    return LB_NEXT;
+  if (p->part == LB_LATER_FRAGMENT) {
+    if (lb_fragment_find(p, v6))
+      return LB_NO_FLOW;
+    struct lb_addr to = lb_destination(&p->tuple, v6);
+
+    /* To an address of this node it may be anyone's; to a frontend's, it has nowhere to go. */
+    if (lb_network_has_frontends(&to, v6) && lb_frontend_flags(&to, v6) &&
+        !(lb_address_flags(&to, v6) & LB_ADDRESS_NODE))
+      return drop(LB_COUNTER_DROP_FRAGMENT);
+    return LB_NEXT;
   }
-  return bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
+  return lb_parse_transport(skb, v6, p) ? LB_NO_FLOW : LB_NEXT;
 }
 
-/* There is a way on; its neighbour may still have to be resolved, which the redirect does. */
-static __always_inline bool routed(long result)
+static __always_inline void take(struct lb_work *w, void *entry, bool v6)
 {
-  return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH;
+  const struct lb_flow *flow = lb_flow_of(entry, v6);
+
+  lb_flow_target(entry, v6, &w->to);
+  w->address_delta = flow->address_delta;
+  w->port_delta = flow->port_delta;
+  w->flags = flow->flags;
 }
 
-/* Sends a translated packet on, past the stack of this node. */
-static __always_inline int send(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
-{
-  /* Of the next hop, which for an IPv4 route may be an IPv6 one. */
-  struct bpf_redir_neigh next = {.nh_family = fib->family};
-  __u32 ifindex = fib->ifindex;
-
-  lb_addr_copy(next.ipv6_nh, fib->ipv6_dst);
-  if (bpf_map_lookup_elem(&devices, &ifindex))
-    skb->tc_index = LB_TRANSLATED;
-  return (int)bpf_redirect_neigh(ifindex, &next, sizeof(next), 0);
-}
-
-/* Translates one packet of a flow and passes it on. */
+/* Gives a packet of a flow the tuple w->to and passes it on. */
 static __always_inline int
-forward(struct __sk_buff *skb, struct lb_packet *p, const union lb_tuple *to, __u32 address_delta,
-        __u32 port_delta, bool v6)
+forward(struct __sk_buff *skb, struct lb_work *w, bool v6)
 {
-  struct bpf_fib_lookup fib;
-  bool redirect = routed(route(skb, to, v6, &fib));
+  struct lb_packet *p = &w->packet;
+  long result = lb_route(skb, &w->to, v6, lb_wire_length(skb, p), 0, &w->fib);
+  bool redirect = lb_routed(result);
 
+  if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+    return lb_too_big(skb, w, v6, w->fib.mtu_result);
   if (redirect && p->ttl <= 1)
-    return drop(LB_COUNTER_DROP_TTL);
-  if (!lb_rewrite(skb, p, to, v6, address_delta, port_delta, redirect))
+    return lb_time_exceeded(skb, w, v6);
+  if (p->part == LB_FIRST_FRAGMENT)
+    lb_fragment_keep(p, v6);
+  if (!lb_rewrite(skb, p, &w->to, v6, w->address_delta, w->port_delta, redirect))
     return drop(LB_COUNTER_DROP_MALFORMED);
   /* Not routed: for a socket of this node, or for the stack to answer with an error. */
-  return redirect ? send(skb, &fib) : LB_NEXT;
+  return redirect ? lb_send(skb, &w->fib) : LB_NEXT;
 }
 
-static __always_inline struct lb_addr destination(const struct lb_packet *p, bool v6)
+static __u64 draw(void *packet) { return lb_mix(bpf_get_prandom_u32()); }
+
+static __always_inline bool client_of(void *packet, struct lb_addr *client, bool v6)
 {
-  struct lb_addr to;
-
-  if (!v6)
-    return lb_addr_from4(p->tuple.v4.daddr);
-  lb_addr_copy(to.word, p->tuple.v6.daddr);
-  return to;
+  *client = lb_source(&((struct lb_packet *)packet)->tuple, v6);
+  return true;
 }
 
-static __always_inline __u32 draw(void *unused) { return bpf_get_prandom_u32(); }
-
-static __always_inline enum lb_choice_result
-choose(const struct lb_packet *p, bool v6, __u8 hints, struct lb_choice *choice)
+static bool client4(void *packet, struct lb_addr *client)
 {
-  struct lb_addr to = destination(p, v6);
-
-  return lb_frontend_choose(&to, lb_dport(&p->tuple, v6), p->protocol, v6, LB_SIDE_DEVICE, hints,
-                            false, draw, NULL, choice);
+  return client_of(packet, client, false);
 }
 
-/*
- * The first packet of a flow. A backend that is reached through a device to other nodes would
- * answer the client directly, so the flow gets this node's address as its source; one on this node
- * sees the client.
- */
-static __always_inline int
-begin(struct __sk_buff *skb, struct lb_packet *p, bool v6, const struct lb_choice *choice)
+static bool client6(void *packet, struct lb_addr *client)
+{
+  return client_of(packet, client, true);
+}
+
+static __u64 port4(void *packet) { return lb_sport(&((struct lb_packet *)packet)->tuple, false); }
+
+static __u64 port6(void *packet) { return lb_sport(&((struct lb_packet *)packet)->tuple, true); }
+
+static __always_inline enum lb_choice_result choose(struct lb_work *w, bool v6, enum lb_side side)
+{
+  struct lb_asker asker = {draw, v6 ? client6 : client4, v6 ? port6 : port4};
+  struct lb_packet *p = &w->packet;
+  struct lb_request request = {
+      .to = lb_destination(&p->tuple, v6),
+      .port = lb_dport(&p->tuple, v6),
+      .protocol = p->protocol,
+      .hints = lb_port_hints(bpf_ntohs(lb_dport(&p->tuple, v6))),
+      .again =
+          p->protocol != IPPROTO_UDP && (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN,
+  };
+
+  return lb_choose(&request, v6, side, asker, p, &w->choice);
+}
+
+/* Whether a flow has to leave with an address of this node (kube-proxy's rules of masquerading). */
+static __always_inline bool
+masquerades(const struct lb_choice *choice, bool inside, const struct lb_settings *s)
+{
+  if (!(choice->flags & (inside ? LB_SERVICE_INSIDE_SNAT : LB_SERVICE_OUTSIDE_SNAT)))
+    return false;
+  return !(choice->backend & LB_BACKEND_LOCAL) || s->flags & LB_SETTING_MASQUERADE_LOCAL;
+}
+
+/* The first packet of a flow, or the first that we see. */
+static __always_inline int begin(struct __sk_buff *skb, struct lb_work *w, bool v6, bool inside)
 {
   const struct lb_settings *s = lb_settings();
-  __u32 now = lb_now();
-  struct lb_flow flow = {.service = choice->service};
-  union lb_tuple to = p->tuple;
+  const struct lb_choice *choice = &w->choice;
+  struct lb_packet *p = &w->packet;
+  struct lb_addr client = lb_source(&p->tuple, v6), source = {};
+  bool hairpin = lb_addr_equal(client.word, choice->address.word);
   bool own_source = false;
-  struct bpf_fib_lookup fib;
-  __u32 ifindex;
+  __u32 ifindex = 0, now = lb_now();
 
   if (!s)
     return LB_NEXT;
+  w->key = w->to = p->tuple;
   if (v6) {
-    lb_addr_copy(to.v6.daddr, choice->address.word);
-    to.v6.dport = choice->port;
+    lb_addr_copy(w->to.v6.daddr, choice->address.word);
+    w->to.v6.dport = choice->port;
   } else {
-    to.v4.daddr = choice->address.word[3];
-    to.v4.dport = choice->port;
+    w->to.v4.daddr = choice->address.word[3];
+    w->to.v4.dport = choice->port;
   }
-  if (!(choice->flags & LB_BACKEND_LOCAL) && routed(route(skb, &to, v6, &fib))) {
-    const struct lb_device *device;
-
-    ifindex = fib.ifindex;
-    device = bpf_map_lookup_elem(&devices, &ifindex);
-    if (device && device->role == LB_DEVICE_EXTERNAL) {
-      if (v6 ? !(device->source6[0] | device->source6[1] | device->source6[2] | device->source6[3])
-             : !device->source4)
-        return drop(LB_COUNTER_DROP_NO_SOURCE);
-      own_source = true;
-      if (v6)
-        lb_addr_copy(to.v6.saddr, device->source6);
-      else
-        to.v4.saddr = device->source4;
-    }
+  if ((hairpin || masquerades(choice, inside, s)) && lb_route_out(skb, w, v6, &ifindex, &source) &&
+      bpf_map_lookup_elem(&devices, &ifindex)) {
+    /* Through a device without programs no reply would be translated back: the client shows itself.
+     */
+    if (v6 ? !(source.word[0] | source.word[1] | source.word[2] | source.word[3]) : !source.word[3])
+      return drop(LB_COUNTER_DROP_NO_SOURCE);
+    own_source = true;
+    if (v6)
+      lb_addr_copy(w->to.v6.saddr, source.word);
+    else
+      w->to.v4.saddr = source.word[3];
   }
-  flow.state = p->protocol == IPPROTO_TCP ? LB_FLOW_OPENING : LB_FLOW_DATAGRAM;
-  flow.expires = now + lb_lifetime(s, flow.state);
-  switch (lb_flow_create(&p->tuple, &to, &flow, v6, own_source, now, s)) {
+  __builtin_memset(&w->flow, 0, sizeof(w->flow));
+  w->flow.service = choice->service;
+  w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
+  w->flow.expires = now + lb_lifetime(s, w->flow.state);
+  w->flow.flags = choice->flags & LB_SERVICE_LEAST ? LB_FLOW_COUNTED : 0;
+  switch (lb_flow_create(skb, w, v6, own_source, now, s)) {
   case LB_CREATED:
     lb_count(LB_COUNTER_FLOW_CREATED);
-    return forward(skb, p, &to, flow.address_delta, flow.port_delta, v6);
+    w->address_delta = w->flow.address_delta;
+    w->port_delta = w->flow.port_delta;
+    return forward(skb, w, v6);
   case LB_EXISTS: {
     /* Another CPU was first with a packet of the same flow: its choice stands. */
-    void *entry = lb_flow_lookup(&p->tuple, v6);
-    struct lb_flow *other;
+    void *entry = lb_flow_lookup(&p->tuple, v6, true);
 
     if (!entry)
       return drop(LB_COUNTER_DROP_FLOW_FULL);
-    other = lb_flow_of(entry, v6);
-    lb_flow_target(entry, v6, &to);
-    return forward(skb, p, &to, other->address_delta, other->port_delta, v6);
+    take(w, entry, v6);
+    return forward(skb, w, v6);
   }
   case LB_NO_PORT:
     return drop(LB_COUNTER_DROP_NO_PORT);
@@ -168,163 +202,470 @@ begin(struct __sk_buff *skb, struct lb_packet *p, bool v6, const struct lb_choic
   }
 }
 
-/*
- * The flow of a packet, brought up to date; NULL when there is none, or when the packet opens a
- * connection anew on the tuple of a closed one. `replies`: only flows from backends to clients.
- */
-static __always_inline struct lb_flow *
-continued(const struct lb_packet *p, bool v6, bool replies, union lb_tuple *to)
+/* Whether this packet changes nothing in its flow, and the flow was looked after this second. */
+static __always_inline bool is_plain(const struct lb_packet *p, const struct lb_flow *flow,
+                                     const struct lb_settings *s, __u32 now)
 {
-  void *entry = lb_flow_lookup(&p->tuple, v6);
-  const struct lb_settings *s = lb_settings();
-  struct lb_flow *flow;
-  __u32 now;
+  if (p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST | LB_TCP_SYN))
+    return false;
+  return flow->expires == now + lb_lifetime(s, flow->state);
+}
 
-  if (!entry || !s)
-    return NULL;
-  now = lb_now();
+/*
+ * Brings the flow of a packet up to date, and w->to with it. False when there is none, or when the
+ * packet opens a connection anew on the tuple of a closed one. `replies`: only flows from backends to
+ * clients.
+ */
+static __always_inline bool update(bool v6, bool pending, bool replies)
+{
+  const struct lb_settings *s = lb_settings();
+  struct lb_work *w = lb_work();
+  __u32 now = lb_now();
+  const struct lb_packet *p;
+  struct lb_flow *flow;
+  void *entry;
+  bool reply;
+
+  if (!s || !w)
+    return false;
+  p = &w->packet;
+  entry = lb_flow_lookup(&p->tuple, v6, pending);
+  if (!entry)
+    return false;
   flow = lb_flow_of(entry, v6);
-  if (lb_expired(flow, now) || (replies && !(flow->flags & LB_FLOW_REPLY)))
-    return NULL;
-  lb_flow_target(entry, v6, to);
-  if (p->protocol == IPPROTO_TCP) {
-    if (p->tcp_flags & LB_TCP_SYN && flow->state == LB_FLOW_CLOSING &&
-        !(flow->flags & LB_FLOW_REPLY)) {
-      lb_flow_end(&p->tuple, to, v6);
-      return NULL;
+  reply = flow->flags & LB_FLOW_REPLY;
+  if (lb_is_over(flow->expires, now) || (replies && !reply))
+    return false;
+  take(w, entry, v6);
+  if (p->protocol != IPPROTO_UDP) {
+    if (p->tcp_flags & LB_TCP_SYN && !reply && flow->state == LB_FLOW_CLOSING) {
+      lb_flow_end(flow, &p->tuple, &w->to, v6, pending);
+      return false;
     }
-    if (flow->state == LB_FLOW_OPENING || p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST) ||
-        (flow->fin && flow->peer_fin))
-      lb_flow_tcp(flow, &p->tuple, to, v6, p->tcp_flags);
+    if (p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST) ||
+        (flow->state != LB_FLOW_CLOSING && flow->fin && flow->peer_fin))
+      lb_flow_tcp(flow, &p->tuple, &w->to, v6, pending, p->tcp_flags);
   }
-  if (!lb_flow_touch(flow, &p->tuple, to, v6, now, s)) {
-    lb_flow_delete(&p->tuple, v6);
-    return NULL;
+  if (pending && reply && !flow->replied)
+    lb_flow_answered(flow, &p->tuple, &w->to, v6);
+  if (pending && !reply && flow->replied && !(p->tcp_flags & LB_TCP_SYN)) {
+    lb_flow_confirm(flow, &p->tuple, &w->to, v6, now, s);
+    return true;
   }
-  return flow;
+  if (lb_flow_touch(flow, &p->tuple, &w->to, v6, pending, now, s))
+    return true;
+  lb_flow_delete(&p->tuple, v6, pending);
+  return false;
+}
+
+__noinline int LB_PART(update4)(bool pending, bool replies)
+{
+  return update(false, pending, replies);
+}
+
+__noinline int LB_PART(update6)(bool pending, bool replies)
+{
+  return update(true, pending, replies);
+}
+
+/* The flow of a packet, if it has one: then w->to says what becomes of the packet. See update(). */
+static __always_inline bool continued(struct lb_work *w, bool v6, bool replies)
+{
+  void *entry = lb_flow_lookup(&w->packet.tuple, v6, false);
+  const struct lb_settings *s = lb_settings();
+  __u32 now = lb_now();
+  bool pending = true;
+
+  if (entry && s) {
+    const struct lb_flow *flow = lb_flow_of(entry, v6);
+
+    if (!lb_is_over(flow->expires, now)) {
+      if (is_plain(&w->packet, flow, s, now)) {
+        if (replies && !(flow->flags & LB_FLOW_REPLY))
+          return false;
+        take(w, entry, v6);
+        return true;
+      }
+      pending = false;
+    }
+  }
+  return v6 ? LB_PART(update6)(pending, replies) : LB_PART(update4)(pending, replies);
+}
+
+static __always_inline bool has_flow_port(const union lb_tuple *t, bool v6)
+{
+  return (lb_port_hints(bpf_ntohs(lb_dport(t, v6))) | lb_port_hints(bpf_ntohs(lb_sport(t, v6)))) &
+         LB_PORT_FLOW;
+}
+
+/* A packet of a flow that exists. */
+static __always_inline int pass(struct __sk_buff *skb, bool v6)
+{
+  struct lb_work *w = lb_work();
+  int verdict;
+
+  if (!w)
+    return LB_NEXT;
+  verdict = parse(skb, v6, &w->packet);
+  if (verdict != LB_NO_FLOW || !has_flow_port(&w->packet.tuple, v6))
+    return verdict;
+  return continued(w, v6, false) ? forward(skb, w, v6) : LB_NO_FLOW;
 }
 
 /* Whether a packet is addressed to this node itself. */
 static __always_inline bool is_own(const struct lb_packet *p, bool v6)
 {
-  struct lb_addr to = destination(p, v6);
+  struct lb_addr to = lb_destination(&p->tuple, v6);
 
   return lb_address_flags(&to, v6) & LB_ADDRESS_NODE;
 }
 
-/* Not a verdict: there is no flow yet, but there may be a service. */
-#define LB_NO_FLOW (-2)
-
-/* A packet of a flow that exists. */
-static __always_inline int pass(struct __sk_buff *skb, bool v6)
+static __always_inline enum lb_side side_of(struct __sk_buff *skb)
 {
-  struct lb_packet p = {};
-  struct lb_flow *flow;
-  union lb_tuple to;
-  __u8 hints;
+  __u32 ifindex = skb->ifindex;
+  const struct lb_device *device = bpf_map_lookup_elem(&devices, &ifindex);
 
-  if (!lb_parse(skb, v6, &p))
-    return LB_NEXT;
-  hints = lb_port_hints(bpf_ntohs(lb_dport(&p.tuple, v6))) |
-          lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6)));
-  if (!(hints & LB_PORT_FLOW))
-    return LB_NEXT;
-  flow = continued(&p, v6, false, &to);
-  if (!flow)
-    return LB_NO_FLOW;
-  return forward(skb, &p, &to, flow->address_delta, flow->port_delta, v6);
+  return device && device->role == LB_DEVICE_POD ? LB_SIDE_POD : LB_SIDE_OUTSIDE;
 }
+
+/* What is to be done with a packet of no flow, which may be the first of one. */
+static __always_inline int decide(bool v6, enum lb_side side)
+{
+  struct lb_work *w = lb_work();
+
+  return w ? (int)choose(w, v6, side) : LB_NO_SERVICE;
+}
+
+static __always_inline int start(struct __sk_buff *skb, bool v6, bool inside)
+{
+  struct lb_work *w = lb_work();
+
+  return w ? begin(skb, w, v6, inside) : LB_NEXT;
+}
+
+/* A packet that is not translated: what a service, or the lack of one, says instead. */
+static __always_inline int refuse(struct __sk_buff *skb, bool v6, enum lb_choice_result result)
+{
+  const struct lb_settings *s = lb_settings();
+  struct lb_work *w = lb_work();
+
+  if (!s || !w)
+    return LB_NEXT;
+  switch (result) {
+  case LB_NO_BACKEND:
+    return s->flags & LB_SETTING_REJECT ? lb_reject(skb, w, v6, LB_COUNTER_REJECT_NO_BACKEND)
+                                        : drop(LB_COUNTER_DROP_NO_BACKEND);
+  case LB_NO_LOCAL_BACKEND:
+    return drop(LB_COUNTER_DROP_NO_LOCAL_BACKEND);
+  case LB_DENIED:
+    return drop(LB_COUNTER_DROP_DENIED);
+  case LB_UNDECIDED:
+    return lb_reject(skb, w, v6, LB_COUNTER_REJECT_NO_FLOW);
+  case LB_TORN:
+    return TC_ACT_SHOT;
+  default:
+    break;
+  }
+  /* Where the address is the node's own, its other ports are too. */
+  if (is_own(&w->packet, v6))
+    return LB_NEXT;
+  switch (result) {
+  case LB_UNKNOWN_PORT:
+    return lb_reject(skb, w, v6, LB_COUNTER_REJECT_PORT);
+  case LB_UNALLOCATED:
+    return drop(LB_COUNTER_DROP_UNALLOCATED);
+  case LB_NOT_OUTSIDE:
+    return drop(LB_COUNTER_DROP_CLUSTER_IP);
+  default:
+    return drop(LB_COUNTER_DROP_PORT);
+  }
+}
+
+/* Answers an echo request to an address of frontends, which nobody else has. */
+static __always_inline int echo(struct __sk_buff *skb, struct lb_work *w, bool v6)
+{
+  struct lb_packet *p = &w->packet;
+  struct lb_addr to = lb_destination(&p->tuple, v6);
+  const struct lb_settings *s = lb_settings();
+  /* As words of the sum: the type is the first byte of the message, the code is zero. */
+  __be16 asked = bpf_htons((v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO) << 8);
+  __be16 replied = bpf_htons((v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY) << 8);
+  __u8 type = v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY;
+  __u32 delta = lb_sum((__u16)~asked, replied);
+  __u32 flags;
+
+  if (!s || !(s->flags & LB_SETTING_ANSWER_ECHO) || !lb_network_has_frontends(&to, v6))
+    return LB_NEXT;
+  flags = lb_frontend_flags(&to, v6);
+  if (!flags || lb_address_flags(&to, v6) & LB_ADDRESS_NODE)
+    return LB_NEXT;
+  if (flags == LB_FRONTEND_CLUSTER_IP && side_of(skb) == LB_SIDE_OUTSIDE)
+    return drop(LB_COUNTER_DROP_CLUSTER_IP);
+  lb_turn_packet(p, v6, &w->turned);
+  /* The addresses change places, which leaves every sum over them as it was. */
+  if (bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0) ||
+      bpf_l4_csum_replace(skb, p->l4 + offsetof(struct lb_message, check), 0, delta, 0) ||
+      !lb_rewrite_ip(skb, &w->turned, v6, 0, false))
+    return drop(LB_COUNTER_DROP_MALFORMED);
+  lb_count(LB_COUNTER_ECHO_ANSWERED);
+  return lb_return(skb);
+}
+
+/* Translates an error about a packet of a flow. */
+static __always_inline int error(struct __sk_buff *skb, struct lb_work *w, bool v6, bool leaving)
+{
+  struct lb_packet *p = &w->packet;
+  struct lb_quote *q = &w->quote;
+  /* The error's own addresses, afterwards. */
+  union lb_tuple *outer = &w->turned;
+  bool pending, redirect, renamed;
+  struct lb_flow *flow;
+  void *entry;
+
+  if (!lb_quote_read(skb, p, v6, q) || !has_flow_port(&q->tuple, v6))
+    return LB_NEXT;
+  lb_turn(&q->tuple, v6, &w->key);
+  entry = lb_flow_find(&w->key, v6, lb_now(), &pending);
+  if (!entry)
+    return LB_NEXT;
+  flow = lb_flow_of(entry, v6);
+  /* What leaves here was sent by a backend of this node; all else was translated when it came in.
+   */
+  if (leaving && !(flow->flags & LB_FLOW_REPLY))
+    return LB_NEXT;
+  lb_flow_target(entry, v6, &w->to);
+  renamed = lb_error_renamed(p, flow, &w->key, &w->to, v6);
+  *outer = p->tuple;
+  if (v6) {
+    if (renamed)
+      lb_addr_copy(outer->v6.saddr, w->to.v6.saddr);
+    lb_addr_copy(outer->v6.daddr, w->to.v6.daddr);
+  } else {
+    if (renamed)
+      outer->v4.saddr = w->to.v4.saddr;
+    outer->v4.daddr = w->to.v4.daddr;
+  }
+  redirect = !leaving && lb_routed(lb_route(skb, outer, v6, 0, 0, &w->fib));
+  if (redirect && p->ttl <= 1)
+    return drop(LB_COUNTER_DROP_TTL);
+  lb_turn(&w->to, v6, &w->back);
+  if (!lb_quote_write(skb, p, v6, q, &w->back, outer, redirect))
+    return drop(LB_COUNTER_DROP_MALFORMED);
+  lb_count(LB_COUNTER_ERROR_TRANSLATED);
+  return redirect ? lb_send(skb, &w->fib) : LB_NEXT;
+}
+
+/* ICMP and ICMPv6, already parsed. */
+static __always_inline int control(struct __sk_buff *skb, bool v6, bool leaving)
+{
+  struct lb_work *w = lb_work();
+  struct lb_message message;
+
+  if (!w || bpf_skb_load_bytes(skb, w->packet.l4, &message, sizeof(message)))
+    return LB_NEXT;
+  if (lb_is_error(message.type, v6))
+    return error(skb, w, v6, leaving);
+  if (!leaving && message.type == (v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO))
+    return echo(skb, w, v6);
+  return LB_NEXT;
+}
+
+/* Gives a packet that leaves the tuple w->to. */
+static __always_inline int leave_as(struct __sk_buff *skb, struct lb_work *w, bool v6)
+{
+  if (w->packet.part == LB_FIRST_FRAGMENT)
+    lb_fragment_keep(&w->packet, v6);
+  return lb_rewrite(skb, &w->packet, &w->to, v6, w->address_delta, w->port_delta, false)
+             ? LB_NEXT
+             : drop(LB_COUNTER_DROP_MALFORMED);
+}
+
+/*
+ * A packet of this node itself, or one that the stack has given its address: its tuple may be that
+ * of a flow whose port was claimed before. Then it goes on from another port, as a flow of its own.
+ * What has no socket becomes a flow in any case: no later claim could find it.
+ */
+static __always_inline int own(struct __sk_buff *skb, bool v6)
+{
+  const struct lb_settings *s = lb_settings();
+  struct lb_work *w = lb_work();
+  struct lb_packet *p;
+  struct lb_addr from;
+  __u32 now = lb_now();
+  bool pending;
+  __u16 port;
+
+  if (!s || !w)
+    return LB_NEXT;
+  p = &w->packet;
+  port = bpf_ntohs(lb_sport(&p->tuple, v6));
+  if (port < s->snat_port_min || port > s->snat_port_max ||
+      !(lb_port_hints(bpf_ntohs(lb_dport(&p->tuple, v6))) & LB_PORT_FLOW))
+    return LB_NEXT;
+  if (continued(w, v6, false))
+    return w->flags & LB_FLOW_HOST ? leave_as(skb, w, v6) : LB_NEXT;
+  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN)
+    return LB_NEXT;
+  from = lb_source(&p->tuple, v6);
+  if (!(lb_address_flags(&from, v6) & LB_ADDRESS_NODE))
+    return LB_NEXT;
+  lb_turn(&p->tuple, v6, &w->turned);
+  if (skb->sk && !lb_flow_find(&w->turned, v6, now, &pending))
+    return LB_NEXT;
+  w->key = w->to = p->tuple;
+  __builtin_memset(&w->flow, 0, sizeof(w->flow));
+  w->flow.flags = LB_FLOW_HOST;
+  w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
+  w->flow.expires = now + lb_lifetime(s, w->flow.state);
+  if (lb_flow_create(skb, w, v6, true, now, s) != LB_CREATED)
+    return drop(LB_COUNTER_DROP_NO_PORT);
+  if (!w->flow.port_delta)
+    return LB_NEXT;
+  lb_count(LB_COUNTER_HOST_FLOW_MOVED);
+  w->address_delta = w->flow.address_delta;
+  w->port_delta = w->flow.port_delta;
+  return leave_as(skb, w, v6);
+}
+
+/* A packet that leaves: a reply of a backend on this node, if it is of a flow. */
+static __always_inline int leave(struct __sk_buff *skb, bool v6)
+{
+  struct lb_work *w = lb_work();
+  struct lb_packet *p;
+  int verdict;
+
+  if (!w)
+    return LB_NEXT;
+  p = &w->packet;
+  verdict = parse(skb, v6, p);
+  if (verdict != LB_NO_FLOW)
+    return verdict;
+  if (!(lb_port_hints(bpf_ntohs(lb_sport(&p->tuple, v6))) & LB_PORT_FLOW))
+    return LB_NO_FLOW;
+  if (!continued(w, v6, true) || w->flags & LB_FLOW_HOST)
+    return LB_NO_FLOW;
+  return leave_as(skb, w, v6);
+}
+
+/*
+ * Functions of their own, one after the other: all their variables would not fit on one stack. Not
+ * static, so that the verifier looks at each of them once.
+ */
+__noinline int LB_PART(pass4)(struct __sk_buff *skb) { return pass(skb, false); }
+
+__noinline int LB_PART(pass6)(struct __sk_buff *skb) { return pass(skb, true); }
+
+__noinline int LB_PART(decide4)(bool inside)
+{
+  return inside ? decide(false, LB_SIDE_POD) : decide(false, LB_SIDE_OUTSIDE);
+}
+
+__noinline int LB_PART(decide6)(bool inside)
+{
+  return inside ? decide(true, LB_SIDE_POD) : decide(true, LB_SIDE_OUTSIDE);
+}
+
+__noinline int LB_PART(start4)(struct __sk_buff *skb, bool inside)
+{
+  return start(skb, false, inside);
+}
+
+__noinline int LB_PART(start6)(struct __sk_buff *skb, bool inside)
+{
+  return start(skb, true, inside);
+}
+
+__noinline int LB_PART(refuse4)(struct __sk_buff *skb, enum lb_choice_result result)
+{
+  return refuse(skb, false, result);
+}
+
+__noinline int LB_PART(refuse6)(struct __sk_buff *skb, enum lb_choice_result result)
+{
+  return refuse(skb, true, result);
+}
+
+__noinline int LB_PART(control4)(struct __sk_buff *skb, bool leaving)
+{
+  return control(skb, false, leaving);
+}
+
+__noinline int LB_PART(control6)(struct __sk_buff *skb, bool leaving)
+{
+  return control(skb, true, leaving);
+}
+
+__noinline int LB_PART(leave4)(struct __sk_buff *skb) { return leave(skb, false); }
+
+__noinline int LB_PART(leave6)(struct __sk_buff *skb) { return leave(skb, true); }
+
+__noinline int LB_PART(own4)(struct __sk_buff *skb) { return own(skb, false); }
+
+__noinline int LB_PART(own6)(struct __sk_buff *skb) { return own(skb, true); }
 
 /* A packet of no flow: the first of one, if it is for a service. */
 static __always_inline int open(struct __sk_buff *skb, bool v6)
 {
-  struct lb_packet p = {};
-  struct lb_choice choice;
+  bool inside = side_of(skb) == LB_SIDE_POD;
+  int result = v6 ? LB_PART(decide6)(inside) : LB_PART(decide4)(inside);
 
-  if (!lb_parse(skb, v6, &p))
+  if (result == LB_NO_SERVICE)
     return LB_NEXT;
-  switch (choose(&p, v6, lb_port_hints(bpf_ntohs(lb_dport(&p.tuple, v6))), &choice)) {
-  case LB_CHOSEN:
-    /* A segment in the middle of a connection that we do not know: the stack answers it. */
-    if (p.protocol == IPPROTO_TCP && (p.tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN)
-      return LB_NEXT;
-    return begin(skb, &p, v6, &choice);
-  case LB_NO_SERVICE:
-    return LB_NEXT;
-  case LB_NO_BACKEND:
-    /* The stack knows no listener either, and refuses in its own words what is for this node. */
-    return is_own(&p, v6) ? LB_NEXT : drop(LB_COUNTER_DROP_NO_BACKEND);
-  case LB_NO_LOCAL_BACKEND:
-    return drop(LB_COUNTER_DROP_NO_LOCAL_BACKEND);
-  default:
-    return TC_ACT_SHOT;
-  }
+  if (result == LB_CHOSEN)
+    return v6 ? LB_PART(start6)(skb, inside) : LB_PART(start4)(skb, inside);
+  return v6 ? LB_PART(refuse6)(skb, result) : LB_PART(refuse4)(skb, result);
 }
-
-static __always_inline int egress(struct __sk_buff *skb, bool v6)
-{
-  struct lb_packet p = {};
-  struct lb_flow *flow;
-  union lb_tuple to;
-
-  if (!lb_parse(skb, v6, &p))
-    return LB_NEXT;
-  if (!(lb_port_hints(bpf_ntohs(lb_sport(&p.tuple, v6))) & LB_PORT_FLOW))
-    return LB_NEXT;
-  flow = continued(&p, v6, true, &to);
-  if (!flow)
-    return LB_NEXT;
-  if (!lb_rewrite(skb, &p, &to, v6, flow->address_delta, flow->port_delta, false))
-    return drop(LB_COUNTER_DROP_MALFORMED);
-  return LB_NEXT;
-}
-
-/* Functions of their own, one after the other: all their variables would not fit on one stack. */
-static __noinline int pass4(struct __sk_buff *skb) { return pass(skb, false); }
-
-static __noinline int pass6(struct __sk_buff *skb) { return pass(skb, true); }
-
-static __noinline int open4(struct __sk_buff *skb) { return open(skb, false); }
-
-static __noinline int open6(struct __sk_buff *skb) { return open(skb, true); }
-
-static __noinline int egress4(struct __sk_buff *skb) { return egress(skb, false); }
-
-static __noinline int egress6(struct __sk_buff *skb) { return egress(skb, true); }
 
 /* A tag that the device took off belongs to a VLAN device, which has programs of its own. */
 SEC("tcx/ingress")
-int bpf_lb_ingress(struct __sk_buff *skb)
+int LB_INGRESS(struct __sk_buff *skb)
 {
   int verdict;
 
   /* A device that listens to all shows frames that are for others. */
   if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
     return LB_NEXT;
+  /* Left by the program that sent it here, if that was ours too. */
+  if (skb->tc_index == LB_TRANSLATED)
+    skb->tc_index = 0;
   if (skb->protocol == bpf_htons(ETH_P_IP)) {
-    verdict = pass4(skb);
-    return verdict == LB_NO_FLOW ? open4(skb) : verdict;
+    verdict = LB_PART(pass4)(skb);
+    return verdict == LB_NO_FLOW      ? open(skb, false)
+           : verdict == LB_IS_CONTROL ? LB_PART(control4)(skb, false)
+                                      : verdict;
   }
   if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-    verdict = pass6(skb);
-    return verdict == LB_NO_FLOW ? open6(skb) : verdict;
+    verdict = LB_PART(pass6)(skb);
+    return verdict == LB_NO_FLOW      ? open(skb, true)
+           : verdict == LB_IS_CONTROL ? LB_PART(control6)(skb, false)
+                                      : verdict;
   }
   return LB_NEXT;
 }
 
 SEC("tcx/egress")
-int bpf_lb_egress(struct __sk_buff *skb)
+int LB_EGRESS(struct __sk_buff *skb)
 {
+  int verdict;
+
   if (skb->tc_index == LB_TRANSLATED) {
     skb->tc_index = 0;
     return LB_NEXT;
   }
   if (skb->vlan_present)
     return LB_NEXT;
-  if (skb->protocol == bpf_htons(ETH_P_IP))
-    return egress4(skb);
-  if (skb->protocol == bpf_htons(ETH_P_IPV6))
-    return egress6(skb);
+  if (skb->protocol == bpf_htons(ETH_P_IP)) {
+    verdict = LB_PART(leave4)(skb);
+    return verdict == LB_NO_FLOW      ? LB_PART(own4)(skb)
+           : verdict == LB_IS_CONTROL ? LB_PART(control4)(skb, true)
+                                      : verdict;
+  }
+  if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+    verdict = LB_PART(leave6)(skb);
+    return verdict == LB_NO_FLOW      ? LB_PART(own6)(skb)
+           : verdict == LB_IS_CONTROL ? LB_PART(control6)(skb, true)
+                                      : verdict;
+  }
   return LB_NEXT;
 }
 

@@ -1,16 +1,43 @@
-import { AddressFlag } from './abi';
-import { type Address, type Family } from './address';
-import { Device } from './device';
-import { type DeviceDefinition, nodeAddresses, selectDevices, snatSource } from './device-selection';
-import { encodeAddress, encodeAddressInfo, encodeDevice, encodeUint32 } from './encode';
-import { attempt } from './errors';
-import { allOrNone, type Hook, type Hooks } from './hooks';
-import { devicePrograms } from './programs';
-import type { Datapath, MapOperation, Native } from '../types/native';
+import { constants } from 'node:os';
 
-interface AddressEntry {
-  readonly address: Address;
-  readonly flags: number;
+import type { Family } from './address';
+import { Device } from './device';
+import { type DeviceDefinition, nodeDevices, selectDevices } from './device-selection';
+import {
+  type AddressEntry,
+  addressEntries,
+  type DeviceTables,
+  deviceTables,
+  tableChange,
+} from './device-tables';
+import { attempt, KernelError, LoadBalancerError } from './errors';
+import { allOrNone, type Hook, type Hooks } from './hooks';
+import type { NodePortAddresses } from './node-addresses';
+import { devicePrograms } from './programs';
+import type { Datapath, Native } from '../types/native';
+
+/** What was decided about devices when the LoadBalancer was opened. */
+export interface DevicePolicy {
+  readonly nodePortAddresses: NodePortAddresses;
+  /** Name or prefix. */
+  readonly directRoutingDevice: string | undefined;
+}
+
+/** What became of the selected devices, by name. */
+export interface DeviceChange {
+  readonly added: readonly string[];
+  /** A device that was made again under its name is added, too. */
+  readonly removed: readonly string[];
+  /** Another name, role or addresses, other routing, or programs that were attached anew. */
+  readonly changed: readonly string[];
+}
+
+/** A device with its programs, before the tables know it. */
+interface Armed {
+  readonly definition: DeviceDefinition;
+  readonly device: Device | undefined;
+  readonly hooks: readonly Hook[];
+  readonly fresh: readonly Hook[];
 }
 
 /**
@@ -21,56 +48,67 @@ export class DeviceLayer {
   readonly #native: Native;
   readonly #datapath: Datapath;
   readonly #hooks: Hooks;
-  #devices: Device[] = [];
-  #tables: Tables = { selected: [], addresses: new Map() };
+  readonly #policy: DevicePolicy;
+  readonly #onChange: (change: DeviceChange) => void;
+  #devices: readonly Device[] = [];
+  #addresses: ReadonlyMap<string, AddressEntry> = new Map();
+  #tables: DeviceTables = new Map();
 
-  constructor(native: Native, datapath: Datapath, hooks: Hooks) {
+  /** `onChange` is told of every selection that differs from the one before; it must not throw. */
+  constructor(
+    native: Native,
+    datapath: Datapath,
+    hooks: Hooks,
+    policy: DevicePolicy,
+    onChange: (change: DeviceChange) => void = () => undefined,
+  ) {
     this.#native = native;
     this.#datapath = datapath;
     this.#hooks = hooks;
+    this.#policy = policy;
+    this.#onChange = onChange;
   }
 
   get devices(): readonly Device[] {
     return this.#devices;
   }
 
-  /** Every address of this node, canonical. */
-  get nodeAddresses(): ReadonlySet<string> {
-    return new Set(this.#tables.addresses.keys());
+  /** Names of those that lead outside. */
+  get externalDevices(): readonly string[] {
+    return this.#devices.filter(({ role }) => role === 'external').map(({ name }) => name);
   }
 
-  /** Addresses that answer NodePorts from outside. */
-  nodePortAddresses(family: Family): string[] {
-    return [...this.#tables.addresses.values()]
-      .filter(({ address, flags }) => address.family === family && flags & AddressFlag.NODEPORT)
+  /** Every address of this node, canonical. */
+  get nodeAddresses(): ReadonlySet<string> {
+    return new Set(this.#addresses.keys());
+  }
+
+  /** Addresses that answer a frontend without an address of its own, from outside. */
+  wildcardAddresses(type: 'NodePort' | 'HostPort', family: Family): readonly string[] {
+    return [...this.#addresses.values()]
+      .filter(({ address, nodePort, external }) => {
+        return address.family === family && external && (type === 'HostPort' || nodePort);
+      })
       .map(({ address }) => address.text);
   }
 
   /**
-   * Brings devices and addresses to what the patterns select now. On failure no device is exposed that was not
-   * before. Throws `ERR_BPF_NO_DEVICE`, `ERR_BPF_INVALID_OPTION` and kernel errors.
+   * Brings devices and addresses to what the patterns select now; on failure both are as they were. `wait`: devices
+   * that are named and missing, or that vanish meanwhile, are left out.
+   *
+   * @throws LoadBalancerError `ERR_BPF_NO_DEVICE`, `ERR_BPF_INVALID_OPTION`, and those of kernel calls.
    */
-  async select(patterns: readonly string[]): Promise<void> {
+  async select(patterns: readonly string[], wait = false): Promise<void> {
     const network = await attempt('read the network configuration', () => this.#native.network());
-    const selected = selectDevices(patterns, network);
-    /* A device whose program somebody took off is attached anew. */
-    const kept = this.#devices.filter((d) => d.attached && selected.some((s) => isSame(d, s)));
-    const gone = this.#devices.filter((d) => !kept.includes(d));
-    /* Their pins have the names that the new ones need. */
-    for (const device of gone) if (selected.some((s) => s.ifindex === device.ifindex)) device.detach();
-    const added = await this.#attach(selected.filter((s) => !kept.some((d) => isSame(d, s))));
-    const next = { selected, addresses: addressEntries(nodeAddresses(network), selected) };
-    try {
-      await attempt('write the device tables', () => this.#datapath.commit(tableChange(this.#tables, next)));
-    } catch (error) {
-      await this.#datapath.commit(tableChange(next, this.#tables)).catch(() => undefined);
-      for (const device of added) device.detach();
-      throw error;
-    }
-    for (const device of gone) device.detach();
-    for (const device of kept) device.refresh(selected.find((s) => isSame(device, s)) as DeviceDefinition);
-    this.#devices = selected.map((s) => [...kept, ...added].find((d) => isSame(d, s)) as Device);
-    this.#tables = next;
+    const directRouting = this.#policy.directRoutingDevice;
+    const armed = await this.#armAll(selectDevices(patterns, network, { directRouting, wait }), wait);
+    const change = this.#changeTo(armed);
+    await this.#write(
+      armed,
+      addressEntries(nodeDevices(network), definitionsOf(armed), this.#policy.nodePortAddresses),
+    );
+    this.#adopt(armed);
+    if (change.added.length + change.removed.length + change.changed.length > 0) this.#onChange(change);
   }
 
   detach(): void {
@@ -78,89 +116,89 @@ export class DeviceLayer {
     this.#devices = [];
   }
 
-  #attach(definitions: readonly DeviceDefinition[]): Promise<Device[]> {
-    return allOrNone(
+  async #armAll(definitions: readonly DeviceDefinition[], wait: boolean): Promise<Armed[]> {
+    const armed = await allOrNone(
       definitions,
-      async (definition) => new Device(definition, await this.#attachPrograms(definition)),
-      (device) => device.detach(),
+      async (definition) => {
+        try {
+          return await this.#arm(definition);
+        } catch (error) {
+          if (wait && isGone(error)) return undefined;
+          throw error;
+        }
+      },
+      (one) => one && disarm(one),
     );
+    return armed.filter((one) => one !== undefined);
   }
 
-  #attachPrograms(definition: DeviceDefinition): Promise<Hook[]> {
-    return allOrNone(
-      Object.entries(devicePrograms),
+  /** Attaches the programs that the device lacks; what it has stays where it is. */
+  async #arm(definition: DeviceDefinition): Promise<Armed> {
+    const programs = Object.entries(devicePrograms[definition.layer]);
+    const device = this.#devices.find(({ ifindex }) => ifindex === definition.ifindex);
+    const alive = device?.hooks.filter(({ link }) => link.attached()) ?? [];
+    /* Of a hook that somebody took off the pin is left, in the way of the next one's. */
+    for (const hook of device?.hooks ?? []) if (!alive.includes(hook)) hook.link.detach();
+    const fresh = await allOrNone(
+      programs.filter(([program]) => !alive.some((hook) => hook.program === program)),
       ([program, direction]) => this.#hooks.attachDevice(program, definition, direction),
       ({ link }) => link.detach(),
     );
+    const all = [...alive, ...fresh];
+    const hooks = programs.flatMap(([program]) => all.find((hook) => hook.program === program) ?? []);
+    return { definition, device, hooks, fresh };
   }
-}
 
-/** What the kernel's tables of devices and addresses say. */
-interface Tables {
-  readonly selected: readonly DeviceDefinition[];
-  /** By text. */
-  readonly addresses: ReadonlyMap<string, AddressEntry>;
-}
+  #changeTo(armed: readonly Armed[]): DeviceChange {
+    const nameOf = ({ definition }: Armed) => definition.name;
+    return {
+      added: armed.filter(({ device }) => !device).map(nameOf),
+      removed: this.#gone(armed).map(({ name }) => name),
+      changed: armed
+        .filter(({ device, definition, fresh }) => device && (fresh.length > 0 || !device.is(definition)))
+        .map(nameOf),
+    };
+  }
 
-function tableChange(from: Tables, to: Tables): MapOperation[] {
-  const gone = from.selected.filter(({ ifindex }) => !to.selected.some((s) => s.ifindex === ifindex));
-  return [
-    ...to.selected.map(deviceUpdate),
-    ...addressChange(from.addresses, to.addresses),
-    ...gone.map(({ ifindex }): MapOperation => ({
-      map: 'devices',
-      kind: 'delete',
-      keys: encodeUint32(ifindex),
-    })),
-  ];
-}
+  #gone(armed: readonly Armed[]): Device[] {
+    return this.#devices.filter((device) => !armed.some((one) => one.device === device));
+  }
 
-function addressChange(from: Tables['addresses'], to: Tables['addresses']): MapOperation[] {
-  const stale = [...from.values()].filter(({ address }) => !to.has(address.text));
-  return [
-    ...stale.map(({ address: { family, text } }): MapOperation => ({
-      map: `addresses${family}`,
-      kind: 'delete',
-      keys: encodeAddress(family, text),
-    })),
-    ...[...to.values()].map(({ address: { family, text }, flags }): MapOperation => ({
-      map: `addresses${family}`,
-      kind: 'update',
-      keys: encodeAddress(family, text),
-      values: encodeAddressInfo(flags),
-    })),
-  ];
-}
-
-function isSame(device: Device, definition: DeviceDefinition): boolean {
-  return (
-    device.ifindex === definition.ifindex &&
-    device.name === definition.name &&
-    device.role === definition.role
-  );
-}
-
-function deviceUpdate(device: DeviceDefinition): MapOperation {
-  return {
-    map: 'devices',
-    kind: 'update',
-    keys: encodeUint32(device.ifindex),
-    values: encodeDevice(device.role, snatSource(device, 4), snatSource(device, 6)),
-  };
-}
-
-/** Addresses of external devices that are selected answer NodePorts; all others of the node are just its own. */
-function addressEntries(
-  all: readonly Address[],
-  selected: readonly DeviceDefinition[],
-): Map<string, AddressEntry> {
-  const entries = new Map<string, AddressEntry>();
-  for (const address of all) entries.set(address.text, { address, flags: AddressFlag.NODE });
-  for (const { role, addresses } of selected) {
-    if (role !== 'external') continue;
-    for (const address of addresses) {
-      entries.set(address.text, { address, flags: AddressFlag.NODE | AddressFlag.NODEPORT });
+  async #write(armed: readonly Armed[], addresses: ReadonlyMap<string, AddressEntry>): Promise<void> {
+    const tables = deviceTables(definitionsOf(armed), addresses);
+    const change = tableChange(this.#tables, tables);
+    try {
+      if (change.length > 0) await attempt('write the device tables', () => this.#datapath.commit(change));
+    } catch (error) {
+      await this.#datapath.commit(tableChange(tables, this.#tables)).catch(() => undefined);
+      for (const one of armed) disarm(one);
+      throw error;
     }
+    this.#addresses = addresses;
+    this.#tables = tables;
   }
-  return entries;
+
+  #adopt(armed: readonly Armed[]): void {
+    for (const device of this.#gone(armed)) device.detach();
+    this.#devices = armed.map(({ definition, device, hooks }) => {
+      if (!device) return new Device(definition, hooks);
+      device.update(definition, hooks);
+      return device;
+    });
+  }
+}
+
+function definitionsOf(armed: readonly Armed[]): DeviceDefinition[] {
+  return armed.map(({ definition }) => definition);
+}
+
+/** It has vanished since it was listed. */
+function isGone(error: unknown): boolean {
+  if (error instanceof KernelError) return error.errno === -constants.errno.ENODEV;
+  return error instanceof LoadBalancerError && error.code === 'ERR_BPF_NO_DEVICE';
+}
+
+/** What the device had before stays. */
+function disarm({ fresh }: Armed): void {
+  for (const { link } of [...fresh].reverse()) link.detach();
 }

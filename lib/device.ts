@@ -1,27 +1,42 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import type { DeviceDefinition, DeviceRole } from './device-selection';
 import type { Hook } from './hooks';
 
-/** A selected device. Live: after it was deselected, `selected` is false. */
+/** A selected device. Live: the properties follow the device; after it was deselected, `selected` is false. */
 export class Device {
-  readonly name: string;
-  readonly ifindex: number;
-  /** Where it leads: to clients and other nodes, or to pods of this node. */
-  readonly role: DeviceRole;
-  #addresses: readonly string[];
+  #definition: DeviceDefinition;
   #hooks: readonly Hook[];
 
   /** @internal */
   constructor(definition: DeviceDefinition, hooks: readonly Hook[]) {
-    this.name = definition.name;
-    this.ifindex = definition.ifindex;
-    this.role = definition.role;
-    this.#addresses = definition.addresses.map((a) => a.text);
+    this.#definition = definition;
     this.#hooks = hooks;
+  }
+
+  /** As it was last seen: devices can be renamed. */
+  get name(): string {
+    return this.#definition.name;
+  }
+
+  /** What it is to the kernel. A device that is made again under the same name is another one. */
+  get ifindex(): number {
+    return this.#definition.ifindex;
+  }
+
+  /** Where it leads: to clients and other nodes, or to pods of this node. */
+  get role(): DeviceRole {
+    return this.#definition.role;
+  }
+
+  /** Other nodes are reached through it, and its addresses are the source of SNAT on devices that have none. */
+  get directRouting(): boolean {
+    return this.#definition.directRouting;
   }
 
   /** Addresses of global scope when the device was last looked at. */
   get addresses(): readonly string[] {
-    return this.#addresses;
+    return this.#definition.addresses.map((a) => a.text);
   }
 
   /** Programs by their name, and how they are attached. Empty once the device was deselected. */
@@ -47,8 +62,19 @@ export class Device {
   }
 
   /** @internal */
-  refresh(definition: DeviceDefinition): void {
-    this.#addresses = definition.addresses.map((a) => a.text);
+  get hooks(): readonly Hook[] {
+    return this.#hooks;
+  }
+
+  /** @internal Whether it already is what the definition says. */
+  is(definition: DeviceDefinition): boolean {
+    return isDeepStrictEqual(this.#definition, definition);
+  }
+
+  /** @internal */
+  update(definition: DeviceDefinition, hooks: readonly Hook[]): void {
+    this.#definition = definition;
+    this.#hooks = hooks;
   }
 
   /** @internal */

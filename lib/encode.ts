@@ -1,6 +1,10 @@
-import { BackendFlag, DeviceRole, layouts, ServiceFlag } from './abi';
-import { type Family, ipv4Bits, ipv6Bytes, isLoopback } from './address';
-import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
+import { randomInt } from 'node:crypto';
+
+import { BackendFlag, DeviceRole, layouts, Setting, SnatLimit } from './abi';
+import { type Family, ipv4Bits, ipv6Bytes } from './address';
+import type { Cidr } from './cidr';
+import type { MaglevPlacement } from './maglev-tables';
+import type { BackendDefinition, FrontendDefinition } from './service-definition';
 import type { Protocol } from './spec';
 
 /*
@@ -8,7 +12,7 @@ import type { Protocol } from './spec';
  * network order.
  */
 
-const protocolNumbers: Record<Protocol, number> = { TCP: 6, UDP: 17 };
+const protocolNumbers: Record<Protocol, number> = { TCP: 6, UDP: 17, SCTP: 132 };
 
 const key4 = layouts.lb_key4.fields;
 const key6 = layouts.lb_key6.fields;
@@ -27,6 +31,18 @@ export interface Placement {
   readonly localFirst: number;
   readonly localCount: number;
   readonly usable: boolean;
+  readonly maglev?: MaglevPlacement | undefined;
+  readonly localMaglev?: MaglevPlacement | undefined;
+}
+
+/** Numbers that all frontends of a service share. */
+export interface ServiceNumbers {
+  /** What session affinity is kept for. */
+  readonly group: number;
+  /** Seconds. */
+  readonly affinityTimeout: number;
+  /** Of its source ranges. */
+  readonly ranges: number;
 }
 
 /** Writes the key of a frontend and returns nothing; `bytes` covers the same memory as `view`. */
@@ -60,35 +76,6 @@ function writeCheck(view: DataView, at: number, frontend: FrontendDefinition): v
   }
 }
 
-/** Which hooks answer a frontend, and under which policy. */
-export function serviceFlags(
-  frontend: FrontendDefinition,
-  definition: ServiceDefinition,
-  usable: boolean,
-  nodeAddresses: ReadonlySet<string>,
-): number {
-  const usableFlag = usable ? ServiceFlag.USABLE : 0;
-  if (frontend.type === 'ClusterIP') {
-    return (
-      usableFlag |
-      ServiceFlag.SOCKET |
-      (definition.internalTrafficPolicy === 'Local' ? ServiceFlag.SOCKET_LOCAL : 0)
-    );
-  }
-  const loopback = isLoopback(frontend.address);
-  const device = loopback ? 0 : ServiceFlag.DEVICE;
-  const deviceLocal = definition.externalTrafficPolicy === 'Local' ? ServiceFlag.DEVICE_LOCAL : 0;
-  const bind = frontend.type === 'HostPort' ? 0 : ServiceFlag.BIND;
-  /*
-   * Anyone who may create a Service may claim any external IP. Sockets of this node follow such a claim only where
-   * the address is the node's own (CVE-2020-8554); the same goes for the address of a HostPort.
-   */
-  const claimed =
-    frontend.type === 'ExternalIPs' || (frontend.type === 'HostPort' && frontend.address !== '');
-  const socket = !claimed || loopback || nodeAddresses.has(frontend.address) ? ServiceFlag.SOCKET : 0;
-  return usableFlag | device | deviceLocal | bind | socket;
-}
-
 /** Writes a value of services4 or services6. */
 export function writeService(
   view: DataView,
@@ -97,6 +84,7 @@ export function writeService(
   placement: Placement,
   flags: number,
   id: number,
+  { group, affinityTimeout, ranges }: ServiceNumbers,
 ): void {
   writeCheck(view, at + service.check.offset, frontend);
   view.setUint32(at + service.set.offset, placement.set, true);
@@ -106,6 +94,13 @@ export function writeService(
   view.setUint32(at + service.local_first.offset, placement.localFirst, true);
   view.setUint32(at + service.local_count.offset, placement.localCount, true);
   view.setUint32(at + service.id.offset, id, true);
+  view.setUint32(at + service.group.offset, group, true);
+  view.setUint32(at + service.affinity_timeout.offset, affinityTimeout, true);
+  view.setUint32(at + service.ranges.offset, ranges, true);
+  view.setUint32(at + service.maglev.offset, placement.maglev?.first ?? 0, true);
+  view.setUint32(at + service.maglev_size.offset, placement.maglev?.size ?? 0, true);
+  view.setUint32(at + service.local_maglev.offset, placement.localMaglev?.first ?? 0, true);
+  view.setUint32(at + service.local_maglev_size.offset, placement.localMaglev?.size ?? 0, true);
 }
 
 /** Writes one element of the backend array. */
@@ -115,12 +110,15 @@ export function writeBackend(
   at: number,
   definition: BackendDefinition,
   set: number,
+  threshold: number,
+  alias: number,
 ): void {
   writeMapped(view, bytes, at + backend.address.offset, definition.family, definition.address);
   view.setUint16(at + backend.port.offset, definition.port);
-  view.setUint16(at + backend.weight.offset, definition.weight, true);
+  view.setUint16(at + backend.flags.offset, definition.local ? BackendFlag.LOCAL : 0, true);
   view.setUint32(at + backend.set.offset, set, true);
-  view.setUint32(at + backend.flags.offset, definition.local ? BackendFlag.LOCAL : 0, true);
+  view.setUint32(at + backend.threshold.offset, threshold, true);
+  view.setUint32(at + backend.alias.offset, alias, true);
 }
 
 /** Sixteen bytes: an IPv6 address, or an IPv4 one mapped into it. */
@@ -139,6 +137,27 @@ export function encodeAddress(family: Family, address: string): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, ipv4Bits(address));
   return bytes;
+}
+
+/** A key of ranges4 or ranges6: an entry of the ranges with the id. */
+export function encodeRange(id: number, { family, bytes, prefixLength }: Cidr): Uint8Array {
+  const { size, fields } = family === 4 ? layouts.lb_range4 : layouts.lb_range6;
+  const key = new Uint8Array(size);
+  const view = new DataView(key.buffer);
+  view.setUint32(fields.prefix.offset, 32 + prefixLength, true);
+  view.setUint32(fields.id.offset, id, true);
+  key.set(family === 4 ? bytes.subarray(12) : bytes, fields.address.offset);
+  return key;
+}
+
+/** A key of the table of exceptions: a network namespace by its cookie, a cgroup by its id. */
+export function encodeException(kind: number, id: bigint): Uint8Array {
+  const { size, fields } = layouts.lb_exception;
+  const key = new Uint8Array(size);
+  const view = new DataView(key.buffer);
+  view.setBigUint64(fields.id.offset, id, true);
+  view.setBigUint64(fields.kind.offset, BigInt(kind), true);
+  return key;
 }
 
 /** A value of addresses4 or addresses6. */
@@ -170,25 +189,82 @@ export function encodeDevice(
 
 /** What {@link encodeSettings} needs. Lifetimes in seconds. */
 export interface Settings {
-  hostNetns: bigint;
-  snatPorts: readonly [min: number, max: number];
-  originSlots: number;
-  flowLifetimes: { opening: number; established: number; closing: number; datagram: number };
+  readonly hostNetns: bigint;
+  readonly snatPorts: readonly [min: number, max: number];
+  readonly originSlots: number;
+  readonly flowLifetimes: {
+    readonly opening: number;
+    readonly established: number;
+    readonly halfClosed: number;
+    readonly closing: number;
+    readonly datagram: number;
+  };
+  readonly rejectsPerSecond: number;
+  readonly flags: {
+    readonly hostSocketsOnly: boolean;
+    readonly socketExceptions: boolean;
+    readonly localhost: boolean;
+    readonly reject: boolean;
+    readonly answerEcho: boolean;
+    readonly masqueradeLocal: boolean;
+    readonly serviceRanges: boolean;
+  };
 }
+
+const settingBit: Record<keyof Settings['flags'], number> = {
+  hostSocketsOnly: Setting.HOST_SOCKETS_ONLY,
+  socketExceptions: Setting.SOCKET_EXCEPTIONS,
+  localhost: Setting.LOCALHOST,
+  reject: Setting.REJECT,
+  answerEcho: Setting.ANSWER_ECHO,
+  masqueradeLocal: Setting.MASQUERADE_LOCAL,
+  serviceRanges: Setting.SERVICE_RANGES,
+};
+
+/** The value of `lb_settings.flags`. */
+export function settingBits(flags: Settings['flags']): number {
+  return (Object.keys(flags) as (keyof Settings['flags'])[])
+    .filter((name) => flags[name])
+    .reduce((bits, name) => bits | settingBit[name], 0);
+}
+
+/** How many refusals may be saved up for a burst. */
+const rejectBurst = 1000;
 
 /** The value of the settings table. */
 export function encodeSettings(settings: Settings): Uint8Array {
   const { size, fields } = layouts.lb_settings;
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
-  const { flowLifetimes, snatPorts } = settings;
+  const { flowLifetimes, snatPorts, flags } = settings;
+  const [min, max] = snatPorts;
   view.setBigUint64(fields.host_netns.offset, settings.hostNetns, true);
-  view.setUint16(fields.snat_port_min.offset, snatPorts[0], true);
-  view.setUint16(fields.snat_port_max.offset, snatPorts[1], true);
+  view.setUint32(fields.flags.offset, settingBits(flags), true);
+  view.setUint16(fields.snat_port_min.offset, min, true);
+  view.setUint16(fields.snat_port_max.offset, max, true);
   view.setUint32(fields.flow_opening.offset, flowLifetimes.opening, true);
   view.setUint32(fields.flow_established.offset, flowLifetimes.established, true);
+  view.setUint32(fields.flow_half_closed.offset, flowLifetimes.halfClosed, true);
   view.setUint32(fields.flow_closing.offset, flowLifetimes.closing, true);
   view.setUint32(fields.flow_datagram.offset, flowLifetimes.datagram, true);
   view.setUint32(fields.origin_mask.offset, settings.originSlots - 1, true);
+  view.setUint32(fields.rejects_per_second.offset, settings.rejectsPerSecond, true);
+  view.setUint32(fields.reject_burst.offset, rejectBurst, true);
+  stepsThrough(max - min + 1).forEach((step, i) =>
+    view.setUint16(fields.snat_steps.offset + 2 * i, step, true),
+  );
   return bytes;
+}
+
+/** Random steps, each prime to the size: a walk of such steps meets every port before it repeats one. */
+function stepsThrough(size: number): number[] {
+  return Array.from({ length: SnatLimit.STEPS }, () => {
+    let step = randomInt(1, Math.max(size, 2));
+    while (greatestCommonDivisor(step, size) !== 1) step = randomInt(1, Math.max(size, 2));
+    return step;
+  });
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

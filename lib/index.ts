@@ -1,20 +1,26 @@
 export { Backend, type Frontend, Service, type ServiceChanges } from './service';
 export { Device } from './device';
+export type { DeviceChange } from './device-layer';
 export type { DeviceRole } from './device-selection';
 export { type ErrorCode, KernelError, LoadBalancerError, MapFullError } from './errors';
+export { type Exposure, formatExposures } from './exposure';
 export { type CloseOptions, LoadBalancer, type LoadBalancerEvents } from './load-balancer';
 export type { CounterName, Metrics } from './metrics';
-export type { Capacity, FlowLifetimes, OpenOptions } from './options';
+export type { PortExhaustion } from './events';
+export type { Capacity, FlowLifetimes, OpenOptions, SocketExceptions, SocketOptions } from './options';
 export type { Plan } from './plan';
 export { ServiceList } from './service-list';
 export type { Verification } from './socket-layer';
 export type {
+  Algorithm,
   BackendSpec,
   BackendState,
   FrontendSpec,
   FrontendType,
   Protocol,
   ServiceSpec,
+  SessionAffinity,
+  SourceRangesPolicy,
   TrafficPolicy,
 } from './spec';
 export { Status, type StatusData } from './status';

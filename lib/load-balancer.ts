@@ -1,35 +1,59 @@
 import { EventEmitter } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 
-import type { Family } from './address';
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
 import type { Device } from './device';
-import { DeviceLayer } from './device-layer';
-import { encodeSettings } from './encode';
+import { type DeviceChange, DeviceLayer } from './device-layer';
 import { attempt, LoadBalancerError } from './errors';
+import { decodeEvent, type PortExhaustion } from './events';
+import { type Exposure, exposuresOf, type Outside } from './exposure';
 import { Hooks } from './hooks';
 import { canaryEntries, loadOptions } from './load-options';
 import { type Metrics, readMetrics } from './metrics';
 import { loadNative } from './native';
-import { type OpenOptions, type Options, parseOptions } from './options';
+import { NetworkFollower } from './network-follower';
+import {
+  type OpenOptions,
+  type Options,
+  parseOptions,
+  parseSocketExceptions,
+  type SocketExceptions,
+} from './options';
 import { type Plan, planServices } from './plan';
+import { PortReservation } from './port-range';
 import { tables } from './programs';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
+import { serviceCIDROperations } from './service-cidrs';
 import { ServiceList } from './service-list';
 import { isInternal, ServiceTable } from './service-table';
+import { exceptionsOperation, settingsOperation } from './settings';
+import { SocketExceptionTable } from './socket-exceptions';
 import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status } from './status';
 import type { Transaction } from './transaction';
-import type { Datapath, Native } from '../types/native';
+import type { Datapath, Native, Watch } from '../types/native';
 
 /** Events of a {@link LoadBalancer}. */
 export interface LoadBalancerEvents {
   /** During a long `apply`, about every 5 ms of work: services dealt with so far, and all of them. */
   progress: [progress: { done: number; total: number }];
+  /** Devices, their addresses or their programs have changed, by themselves or through `selectDevices()`. */
+  devices: [change: DeviceChange];
+  /**
+   * A change of the node's devices could not be followed; what was there serves on. It is tried again, less and less
+   * often, and when the network changes next.
+   */
+  devicesFailed: [error: Error];
+  /**
+   * A packet was dropped because no source port was left towards its backend, among those that were tried. At most ten
+   * times a second; `metrics()` counts all (`DROP_NO_PORT`).
+   */
+  portsExhausted: [exhaustion: PortExhaustion];
 }
 
 /** How a {@link LoadBalancer} is closed. */
@@ -59,8 +83,14 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #deviceLayer: DeviceLayer;
   readonly #hooks: Hooks;
   readonly #owner: ServiceOwner;
+  readonly #outside: Outside;
   #socketLayer: SocketLayer | undefined;
+  #reservation: PortReservation | undefined;
+  #follower: NetworkFollower | undefined;
+  #events: Watch | undefined;
+  readonly #exceptions: SocketExceptionTable;
   #patterns: readonly string[] = [];
+  #opened = false;
   #closed: Promise<void> | undefined;
 
   private constructor(
@@ -75,21 +105,31 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#options = options;
     this.#state = state;
     this.#hooks = new Hooks(datapath, state);
-    this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks);
+    this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks, options, (change) => {
+      if (this.#opened) this.#emitLater('devices', change);
+    });
     this.#table = new ServiceTable(
       options.capacity,
       new Set(),
       options.socketLB ? canaryEntries.backends : 0,
+      options.policy,
     );
+    this.#exceptions = new SocketExceptionTable(native);
     this.#queue = new CommitQueue(native, this.#table, datapath);
     this.#owner = {
       record: (name: string) => this.#table.records.get(name),
       updateService: (name: string, changes: ServiceChanges) => this.#update(name, changes),
       deleteService: (name: string) => this.deleteService(name),
     };
-    this.services = new ServiceList(this.#table, this.#owner, (family: Family) =>
-      this.#deviceLayer.nodePortAddresses(family),
-    );
+    const layer = this.#deviceLayer;
+    this.#outside = {
+      externalClusterIP: options.policy.externalClusterIP,
+      get externalDevices() {
+        return layer.externalDevices;
+      },
+      wildcardAddresses: (type, family) => layer.wildcardAddresses(type, family),
+    };
+    this.services = new ServiceList(this.#table, this.#owner, this.#outside.wildcardAddresses);
   }
 
   /**
@@ -100,7 +140,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
    * `ERR_BPF_UNSUPPORTED` and `ERR_BPF_SYSCALL`.
    */
   static async open(options: OpenOptions = {}): Promise<LoadBalancer> {
-    const parsed = await parseOptions(options);
+    const parsed = parseOptions(options);
     const native = loadNative();
     const cgroup = parsed.socketLB ? await findCgroup(native, parsed.cgroup) : undefined;
     const datapath = await attempt('load the programs', () => native.load(loadOptions(parsed)));
@@ -116,6 +156,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       await lb.#start(cgroup);
       /* Until here, what an earlier process left behind went on serving. */
       await state?.removeEarlier();
+      lb.#opened = true;
       return lb;
     } catch (error) {
       await lb.close();
@@ -160,7 +201,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     const specs = [...desired];
     return this.#queue.add(async (tx) => {
       const definitions = await this.#defineAll(specs);
-      const plan = this.#planOf(definitions);
+      const plan = planServices(definitions, this.#table, this.#outside);
       for (const name of plan.removed) tx.remove(name);
       for (const name of plan.changed) tx.disown(name);
       await this.#putAll(tx, definitions);
@@ -173,31 +214,41 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#checkOpen();
     const definitions = [...desired].map((spec) => this.#define(spec));
     checkUnique(definitions);
-    return this.#planOf(definitions);
+    return planServices(definitions, this.#table, this.#outside);
   }
 
   /**
-   * Selects other devices, or, without an argument, looks again at the devices and addresses of the node. A device
-   * that is no longer selected serves nothing from outside any more.
+   * Selects other devices, or, without an argument, looks again at the devices and addresses of the node, which is only
+   * needed without `followDevices`. A device that is no longer selected serves nothing from outside any more.
    *
    * Rejects with `ERR_BPF_NO_DEVICE`, `ERR_BPF_INVALID_OPTION` or a kernel error; then the selection is as before.
    */
   async selectDevices(patterns?: readonly string[]): Promise<readonly Device[]> {
     this.#checkOpen();
-    const before = this.#patterns;
-    try {
-      await this.#queue.add(async (tx) => {
-        await this.#deviceLayer.select(patterns ?? this.#patterns);
-        this.#patterns = patterns ?? this.#patterns;
-        tx.useNodeAddresses(this.#deviceLayer.nodeAddresses);
-      }, true);
-    } catch (error) {
-      /* The devices may have gone over before the kernel refused the services. */
-      this.#patterns = before;
-      await this.#queue.add(() => this.#deviceLayer.select(before), true).catch(() => undefined);
-      throw error;
-    }
+    await this.#select(patterns);
     return this.devices;
+  }
+
+  /** Every address and port that is reachable from outside now, by the devices that it is reached through. */
+  exposure(): Exposure[] {
+    this.#checkOpen();
+    const records = [...this.#table.records].filter(([name]) => !isInternal(name));
+    return exposuresOf(
+      records.map(([, { definition }]) => definition),
+      this.#outside,
+    );
+  }
+
+  /**
+   * Leaves the sockets of other cgroups and network namespaces alone from now on, instead of those before; without an
+   * argument, of none. Connections that were translated stay so. Where it concerns pods whose devices are selected,
+   * their packets are translated.
+   *
+   * Rejects with `ERR_BPF_INVALID_OPTION` or a kernel error for a path that is not one; then nothing has changed.
+   */
+  async exceptSockets(exceptions: SocketExceptions = {}): Promise<void> {
+    this.#checkOpen();
+    await this.#setExceptions(parseSocketExceptions('exceptSockets', exceptions));
   }
 
   /** What is in effect at this moment: hooks and devices are looked at, the canary's last finding is reported. */
@@ -241,22 +292,68 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   async #start(cgroup: string | undefined): Promise<void> {
-    const { snatPorts, flowLifetimes, capacity } = this.#options;
-    const settings = encodeSettings({
-      hostNetns: this.#native.netns().cookie,
-      originSlots: capacity.sockets,
-      snatPorts,
-      flowLifetimes,
-    });
+    const { nodePortRange, protectNodePorts, followDevices, serviceCIDRs } = this.#options;
     await attempt('write the settings', () =>
-      this.#datapath.commit([{ map: 'settings', kind: 'store', offset: 0, bytes: settings }]),
+      this.#datapath.commit([
+        settingsOperation(this.#options, this.#native.netns().cookie),
+        ...serviceCIDROperations(serviceCIDRs, this.#table.networkHints),
+      ]),
     );
+    await this.#setExceptions(this.#options.socketExceptions);
+    this.#events = this.#datapath.watchRing('events', (record) => {
+      const event = decodeEvent(record);
+      if (event) this.#emitLater('portsExhausted', event);
+    });
     await this.#pinTables();
-    await this.selectDevices(this.#options.devices);
+    this.#reservation = await PortReservation.make(nodePortRange, protectNodePorts);
+    if (followDevices) this.#follow();
+    await this.#select(this.#options.devices);
     if (cgroup === undefined) return;
     await this.#queue.add((tx) => tx.put(defineService(canaryService)));
     this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup);
     await this.#socketLayer.verify(this.#native);
+  }
+
+  async #setExceptions(exceptions: Required<SocketExceptions>): Promise<void> {
+    await this.#queue.add(async () => {
+      const keys = await this.#exceptions.resolve(exceptions);
+      const flags = exceptionsOperation(this.#options, keys.size > 0);
+      const change = this.#exceptions.change(keys);
+      await attempt('write the exceptions of socketLB', () => this.#datapath.commit([...change, flags]));
+      this.#exceptions.accept(keys);
+    }, true);
+  }
+
+  #follow(): void {
+    const refresh = async () => {
+      if (!this.#closed) await this.#select(undefined, true);
+    };
+    const onFailure = (error: unknown) => this.#emitLater('devicesFailed', error as Error);
+    this.#follower = new NetworkFollower(this.#native, refresh, onFailure);
+  }
+
+  async #select(patterns: readonly string[] | undefined, wait = false): Promise<void> {
+    const before = this.#patterns;
+    try {
+      await this.#queue.add(async (tx) => {
+        await this.#deviceLayer.select(patterns ?? this.#patterns, wait);
+        this.#patterns = patterns ?? this.#patterns;
+        const { nodeAddresses } = this.#deviceLayer;
+        if (!isDeepStrictEqual(nodeAddresses, this.#table.nodeAddresses)) tx.useNodeAddresses(nodeAddresses);
+      }, true);
+    } catch (error) {
+      if (patterns) {
+        /* The devices may have gone over before the kernel refused the services. */
+        this.#patterns = before;
+        await this.#queue.add(() => this.#deviceLayer.select(before, true), true).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  /** A listener that throws is the process' concern, and no failure of what is told. */
+  #emitLater<Name extends 'devices' | 'devicesFailed' | 'portsExhausted'>(name: Name, ...args: LoadBalancerEvents[Name]): void {
+    process.nextTick(() => (this as EventEmitter).emit(name, ...args));
   }
 
   /** Read, merge and write in one stage: changes of one tick add up. */
@@ -283,12 +380,15 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   async #shutDown(keep: boolean): Promise<void> {
+    this.#follower?.close();
+    this.#events?.close();
     await this.#queue.idle();
     try {
       if (keep) return;
       this.#deviceLayer.detach();
       this.#socketLayer?.detach();
       await this.#state?.remove();
+      await this.#reservation?.release();
     } finally {
       this.#datapath.close();
     }
@@ -340,12 +440,6 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       await slice.next();
     }
     this.emit('progress', { done: total, total });
-  }
-
-  /** The canary is nobody's desire and stays. */
-  #planOf(definitions: readonly ServiceDefinition[]): Plan {
-    const plan = planServices(definitions, this.#table);
-    return { ...plan, removed: plan.removed.filter((name) => !isInternal(name)) };
   }
 }
 

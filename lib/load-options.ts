@@ -1,3 +1,4 @@
+import { MaglevLimit } from './abi';
 import type { Options } from './options';
 import { socketPrograms } from './programs';
 import type { LoadOptions } from '../types/native';
@@ -9,8 +10,18 @@ export const canaryEntries = { frontends: 1, backends: 2 } as const;
 const maxDevices = 1024;
 const maxAddresses = 4096;
 
+/** Namespaces and cgroups that are left alone; clients that sockets were asked for; loaded backends. */
+const maxExceptions = 16_384;
+const maxClients = 4096;
+const maxLoads = 65_536;
+
+/** Pending flows are short-lived: a quarter of what confirmed ones have, but enough for a burst. */
+function pendingFlows(flows: number): number {
+  return Math.max(Math.ceil(flows / 4), Math.min(flows, 16_384));
+}
+
 /** Sizes of the kernel's tables. What only one of the two layers uses stays tiny when that layer is off. */
-export function loadOptions({ capacity, socketLB }: Options): LoadOptions {
+export function loadOptions({ capacity, socketLB, serviceCIDRs }: Options): LoadOptions {
   const frontends = capacity.frontends + canaryEntries.frontends;
   return {
     maxEntries: {
@@ -20,9 +31,21 @@ export function loadOptions({ capacity, socketLB }: Options): LoadOptions {
       addresses4: maxAddresses,
       addresses6: maxAddresses,
       devices: maxDevices,
+      frontends4: capacity.frontends,
+      frontends6: capacity.frontends,
+      ranges4: capacity.sourceRanges + serviceCIDRs.length,
+      ranges6: capacity.sourceRanges + serviceCIDRs.length,
+      maglev: Math.ceil(capacity.maglevSlots / MaglevLimit.SLOTS_PER_WORD),
+      affinities: capacity.affinities,
+      fragments: capacity.fragments,
+      clients: socketLB ? maxClients : 1,
+      exceptions: socketLB ? maxExceptions : 1,
+      loads: maxLoads,
       origins: socketLB ? capacity.sockets : 1,
       flows4: capacity.flows,
       flows6: capacity.flows,
+      pending4: pendingFlows(capacity.flows),
+      pending6: pendingFlows(capacity.flows),
     },
     skipPrograms: socketLB ? [] : Object.keys(socketPrograms),
     reuseMaps: {},

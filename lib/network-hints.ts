@@ -3,6 +3,8 @@ import { type Family, ipv4Bits, ipv6Bytes } from './address';
 import { type HintChange, HintTable } from './hint-table';
 import type { FrontendDefinition } from './service-definition';
 import type { ServiceRecord } from './table-image';
+import type { Cidr } from './cidr';
+import type { MapOperation } from '../types/native';
 
 const bit: Record<Family, number> = { 4: NetworkHint.FRONTEND4, 6: NetworkHint.FRONTEND6 };
 
@@ -16,10 +18,24 @@ export class NetworkHints {
     const touched = new Set<number>();
     for (const { definition } of removed) this.#count(definition.frontends, -1, touched);
     for (const { definition } of added) this.#count(definition.frontends, 1, touched);
-    return this.#hints.change(
-      touched,
-      (network) => (this.#frontends[4][network] ? bit[4] : 0) | (this.#frontends[6][network] ? bit[6] : 0),
-    );
+    return this.#hints.change(touched, (network) => this.#bits(network));
+  }
+
+  /** Networks that are looked at whether there are frontends or not. */
+  reserve(cidrs: readonly Cidr[]): MapOperation[] {
+    const touched = new Set<number>();
+    for (const cidr of cidrs) {
+      for (const network of networksOf(cidr)) {
+        this.#frontends[cidr.family][network] = (this.#frontends[cidr.family][network] as number) + 1;
+        touched.add(network);
+      }
+    }
+    const { before, after } = this.#hints.change(touched, (network) => this.#bits(network));
+    return [...before, ...after];
+  }
+
+  #bits(network: number): number {
+    return (this.#frontends[4][network] ? bit[4] : 0) | (this.#frontends[6][network] ? bit[6] : 0);
   }
 
   #count(frontends: readonly FrontendDefinition[], by: 1 | -1, touched: Set<number>): void {
@@ -39,4 +55,16 @@ export function networkOf(family: Family, address: string): number {
   let network = 0;
   for (let i = 0; i < 8; i += 2) network ^= ((bytes[i] as number) << 8) | (bytes[i + 1] as number);
   return network;
+}
+
+/** Bits of an address that decide its network. */
+const networkBits: Record<Family, number> = { 4: 16, 6: 64 };
+
+/** The networks of all addresses in the range: those that differ in bits that are not the prefix's. */
+function networksOf({ family, text, prefixLength }: Cidr): number[] {
+  const first = networkOf(family, text.replace(/\/.*/, ''));
+  const free = Math.max(0, networkBits[family] - prefixLength);
+  /* Folded, 16 free bits of an IPv6 address make every network. */
+  if (free >= 16) return Array.from({ length: 65536 }, (_, network) => network);
+  return Array.from({ length: 2 ** free }, (_, i) => first ^ i);
 }

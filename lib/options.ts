@@ -1,7 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
 
+import { type Cidr, parseCidr } from './cidr';
 import { LoadBalancerError } from './errors';
+import { type NodePortAddresses, parseNodePortAddresses } from './node-addresses';
+import { Place } from './place';
+import { parseAlgorithm, parseMaglevTableSize } from './service-definition';
+import type { ServicePolicy } from './service-flags';
+import type { Algorithm } from './spec';
 
 /** What `LoadBalancer.open` takes. */
 export interface OpenOptions {
@@ -12,8 +17,61 @@ export interface OpenOptions {
    * served from outside.
    */
   devices?: readonly string[];
-  /** Translate sockets. Default true. */
-  socketLB?: boolean;
+  /**
+   * Keep to what `devices` selects while devices and addresses come and go: one that appears and matches is served, an
+   * address that is added or removed answers at once or not any more. A device that is named has to exist when the
+   * LoadBalancer is opened; later it is waited for. Default true; else `selectDevices()` looks again.
+   */
+  followDevices?: boolean;
+  /**
+   * Which addresses of selected external devices answer NodePorts; what any element names does: `'primary'` (the first
+   * address of each family of each device), `'all'`, `'localhost'` (loopback addresses, to sockets of the host), and
+   * CIDR ranges. Ranges of one family alone leave the other one open. Default `['primary']`.
+   */
+  nodePortAddresses?: readonly string[];
+  /**
+   * The external device, by its name or a prefix, through which other nodes are reached. Its first address is the source
+   * of SNAT on devices that have none. Default: the only external device, else that of the default route.
+   */
+  directRoutingDevice?: string;
+  /**
+   * Add the NodePort range to `net.ipv4.ip_local_reserved_ports` while the LoadBalancer is open, if it overlaps with the
+   * ephemeral ports (`net.ipv4.ip_local_port_range`) and is not reserved: else connections and sockets of this node that
+   * are given such a port clash with NodePorts now and then. Default true; false makes that overlap an error.
+   */
+  protectNodePorts?: boolean;
+  /** Serve ClusterIPs from outside, too. Default false. */
+  externalClusterIP?: boolean;
+  /** Give packets of pods to ClusterIPs an address of this node, too (kube-proxy's `masqueradeAll`). Default false. */
+  masqueradeAll?: boolean;
+  /**
+   * Give packets to frontends of policy Cluster an address of this node also where the backend runs on this node, as
+   * kube-proxy does. Then devices of pods have to be selected. Default false: backends here see their clients.
+   */
+  masqueradeLocal?: boolean;
+  /**
+   * CIDR ranges of external IPs that this node and its pods follow although no device of the node has them. Whoever may
+   * create a Service may claim any address (CVE-2020-8554), so name those that are yours to give. Default none.
+   */
+  externalIPRanges?: readonly string[];
+  /** CIDR ranges that ClusterIPs are taken from. What is sent to one that no service has is dropped. Default none. */
+  serviceCIDRs?: readonly string[];
+  /** For services that do not say. Default `'random'`. */
+  algorithm?: Algorithm;
+  /** For services that do not say: a prime from 251 to 131071. Default: 100 for each backend, or a little more. */
+  maglevTableSize?: number;
+  /** What a service without usable backends answers to packets: a refusal or silence. Default `'reject'`. */
+  noBackend?: 'reject' | 'drop';
+  /** Refusals and ICMP errors that are sent per second, for each address family; bursts of 1000. Default 1000. */
+  rejectsPerSecond?: number;
+  /** Answer ICMP echo requests to addresses of frontends that no device has. Default true. */
+  answerEcho?: boolean;
+  /**
+   * Translate sockets. Default true. `hostNamespaceOnly` leaves those of pods alone (for service meshes, Kata, gVisor,
+   * KubeVirt): select the pods' devices, then their packets are translated. `except` names cgroups, with what is below
+   * them, and network namespaces whose sockets are left alone: see {@link SocketOptions}.
+   */
+  socketLB?: boolean | SocketOptions;
   /** cgroup v2 directory whose processes are served. Default: the root of the hierarchy. */
   cgroup?: string;
   /** Directory on bpffs for what has to outlive the process; mounted when it is not one. Default: nothing does. */
@@ -21,8 +79,8 @@ export interface OpenOptions {
   /** Shown by `status()`; inclusive. Default `[30000, 32767]`. */
   nodePortRange?: readonly [min: number, max: number];
   /**
-   * Source ports for flows to backends on other nodes; inclusive. No NodePort may lie in it, nor should sockets of the
-   * host. Default: what is above the kernel's ephemeral ports (`net.ipv4.ip_local_port_range`).
+   * Source ports for flows to backends on other nodes; inclusive. No NodePort may lie in it; sockets of this node may:
+   * flows keep clear of them. Default: from the end of `nodePortRange` to 65535.
    */
   snatPorts?: readonly [min: number, max: number];
   /** Lifetimes of idle flows in seconds. */
@@ -31,12 +89,27 @@ export interface OpenOptions {
   capacity?: Partial<Capacity>;
 }
 
+/** Which sockets are not translated. */
+export interface SocketOptions {
+  /** Only sockets of the network namespace that the LoadBalancer is opened in. Default false. */
+  hostNamespaceOnly?: boolean;
+  except?: SocketExceptions;
+}
+
+/** Absolute paths: of cgroup v2 directories, and of namespaces as `/run/netns/NAME` or `/proc/PID/ns/net`. */
+export interface SocketExceptions {
+  cgroups?: readonly string[];
+  netns?: readonly string[];
+}
+
 /** Seconds without a packet after which a flow is forgotten. */
 export interface FlowLifetimes {
   /** TCP before the handshake is complete. Default 60. */
   opening: number;
   /** TCP. Default 8000. */
   established: number;
+  /** TCP after a FIN of one side. Default 3600. */
+  halfClosed: number;
   /** TCP after FINs of both sides, or a reset. Default 10. */
   closing: number;
   /** UDP. Default 60. */
@@ -56,12 +129,32 @@ export interface Capacity {
   flows: number;
   /** Translated sockets that are open at a time at full speed; more work, slower. A power of two. Default 131,072 (6 MB). */
   sockets: number;
+  /** Slots of all Maglev tables; services with the same backends share one. Default 1,048,576 (2 MB). */
+  maglevSlots: number;
+  /** Source ranges of all services, for each family; memory is taken as they come. Default 65,536. */
+  sourceRanges: number;
+  /** Clients of services with session affinity. Default 65,536 (8 MB). */
+  affinities: number;
+  /** Datagrams that come in fragments, at a time. Default 8,192. */
+  fragments: number;
 }
 
 /** Validated options with their defaults filled in. */
 export interface Options {
   readonly devices: readonly string[];
+  readonly followDevices: boolean;
+  readonly nodePortAddresses: NodePortAddresses;
+  readonly directRoutingDevice: string | undefined;
+  readonly protectNodePorts: boolean;
+  readonly policy: ServicePolicy;
+  readonly masqueradeLocal: boolean;
+  readonly serviceCIDRs: readonly Cidr[];
+  readonly noBackend: 'reject' | 'drop';
+  readonly rejectsPerSecond: number;
+  readonly answerEcho: boolean;
   readonly socketLB: boolean;
+  readonly hostNamespaceOnly: boolean;
+  readonly socketExceptions: Required<SocketExceptions>;
   readonly cgroup: string | undefined;
   readonly stateDir: string | undefined;
   readonly nodePortRange: readonly [number, number];
@@ -99,23 +192,65 @@ function optionalGroup<T extends object>(option: string, group: T | undefined): 
   throw invalid(option, `${inspect(group)} is not an object`);
 }
 
+function devicePattern(option: string, pattern: unknown): string | undefined {
+  if (pattern === undefined || (typeof pattern === 'string' && /^[^/\s!+]{1,15}\+?$/.test(pattern)))
+    return pattern;
+  throw invalid(option, `${inspect(pattern)} is neither a device name nor a prefix with '+'`);
+}
+
 function deviceList(devices: unknown): readonly string[] {
   if (devices === undefined) return [];
   if (Array.isArray(devices) && devices.every((d) => typeof d === 'string')) return [...devices];
   throw invalid('devices', 'use an array of names and patterns');
 }
 
-/** The ports above the ephemeral range, or the upper half where there are too few. */
-async function defaultSnatPorts(): Promise<readonly [number, number]> {
-  const [, last] = (await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'))
-    .trim()
-    .split(/\s+/)
-    .map(Number);
-  return last !== undefined && last < 65535 - 1024 ? [last + 1, 65535] : [49152, 65535];
+function flag(option: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined || typeof value === 'boolean') return value ?? fallback;
+  throw invalid(option, `${inspect(value)} is neither true nor false`);
+}
+
+function rangeList(option: string, ranges: unknown): readonly Cidr[] {
+  if (ranges === undefined) return [];
+  if (Array.isArray(ranges)) return ranges.map((range, i) => parseCidr(range, new Place(`${option}[${i}]`)));
+  throw invalid(option, 'use an array of CIDR ranges');
+}
+
+function paths(option: string, list: unknown): readonly string[] {
+  if (list === undefined) return [];
+  if (!Array.isArray(list)) throw invalid(option, 'use an array of absolute paths');
+  return list.map((path, i) => optionalText(`${option}[${i}]`, path) ?? '');
+}
+
+/** Validates the exceptions of `socketLB`, which may change at run time. */
+export function parseSocketExceptions(
+  option: string,
+  exceptions: SocketExceptions | undefined,
+): Required<SocketExceptions> {
+  const { cgroups, netns } = optionalGroup<SocketExceptions>(option, exceptions);
+  return { cgroups: paths(`${option}.cgroups`, cgroups), netns: paths(`${option}.netns`, netns) };
+}
+
+function socketOptions(socketLB: unknown) {
+  if (socketLB === undefined || typeof socketLB === 'boolean') {
+    return { socketLB: socketLB ?? true, hostNamespaceOnly: false, socketExceptions: { cgroups: [], netns: [] } };
+  }
+  if (typeof socketLB !== 'object') throw invalid('socketLB', 'use true, false or an object');
+  const { hostNamespaceOnly, except } = optionalGroup<SocketOptions>('socketLB', socketLB ?? undefined);
+  return {
+    socketLB: true,
+    hostNamespaceOnly: flag('socketLB.hostNamespaceOnly', hostNamespaceOnly, false),
+    socketExceptions: parseSocketExceptions('socketLB.except', except),
+  };
+}
+
+/** What follows the NodePorts, or where that is not enough, what precedes them. */
+function defaultSnatPorts([min, max]: readonly [number, number]): readonly [number, number] {
+  const enough = 1024;
+  return 65535 - max >= enough || min <= enough * 2 ? [Math.min(max + 1, 65535), 65535] : [1024, min - 1];
 }
 
 /** Validates; throws `ERR_BPF_INVALID_OPTION` that names the option. */
-export async function parseOptions(options: OpenOptions): Promise<Options> {
+export function parseOptions(options: OpenOptions): Options {
   if (typeof options !== 'object' || options === null) throw invalid('options', 'not an object');
   const capacity = optionalGroup('capacity', options.capacity);
   const flowLifetimes = optionalGroup('flowLifetimes', options.flowLifetimes);
@@ -126,19 +261,37 @@ export async function parseOptions(options: OpenOptions): Promise<Options> {
   const sockets = size('sockets', 131_072);
   if (!Number.isInteger(Math.log2(sockets)))
     throw invalid('capacity.sockets', `${sockets} is not a power of two`);
-  if (options.socketLB !== undefined && typeof options.socketLB !== 'boolean') {
-    throw invalid('socketLB', 'use true or false');
-  }
+  const place = new Place('open');
+  const nodePortRange = portRange('nodePortRange', options.nodePortRange ?? [30000, 32767]);
+  const { noBackend = 'reject' } = options;
+  if (noBackend !== 'reject' && noBackend !== 'drop') throw invalid('noBackend', "use 'reject' or 'drop'");
   return {
     devices: deviceList(options.devices),
-    socketLB: options.socketLB ?? true,
+    followDevices: flag('followDevices', options.followDevices, true),
+    nodePortAddresses: parseNodePortAddresses(options.nodePortAddresses, new Place('open')),
+    directRoutingDevice: devicePattern('directRoutingDevice', options.directRoutingDevice),
+    protectNodePorts: flag('protectNodePorts', options.protectNodePorts, true),
+    policy: {
+      algorithm: parseAlgorithm(options.algorithm, place) ?? 'random',
+      maglevTableSize: parseMaglevTableSize(options.maglevTableSize, place),
+      externalClusterIP: flag('externalClusterIP', options.externalClusterIP, false),
+      masqueradeAll: flag('masqueradeAll', options.masqueradeAll, false),
+      externalIPRanges: rangeList('externalIPRanges', options.externalIPRanges),
+    },
+    masqueradeLocal: flag('masqueradeLocal', options.masqueradeLocal, false),
+    serviceCIDRs: rangeList('serviceCIDRs', options.serviceCIDRs),
+    noBackend,
+    rejectsPerSecond: integer('rejectsPerSecond', options.rejectsPerSecond ?? 1000, 0, 1_000_000),
+    answerEcho: flag('answerEcho', options.answerEcho, true),
+    ...socketOptions(options.socketLB),
     cgroup: optionalText('cgroup', options.cgroup),
     stateDir: optionalText('stateDir', options.stateDir),
-    nodePortRange: portRange('nodePortRange', options.nodePortRange ?? [30000, 32767]),
-    snatPorts: portRange('snatPorts', options.snatPorts ?? (await defaultSnatPorts())),
+    nodePortRange,
+    snatPorts: portRange('snatPorts', options.snatPorts ?? defaultSnatPorts(nodePortRange)),
     flowLifetimes: {
       opening: lifetime('opening', 60),
       established: lifetime('established', 8000),
+      halfClosed: lifetime('halfClosed', 3600),
       closing: lifetime('closing', 10),
       datagram: lifetime('datagram', 60),
     },
@@ -147,6 +300,10 @@ export async function parseOptions(options: OpenOptions): Promise<Options> {
       backends: size('backends', 262_144),
       flows: size('flows', 131_072),
       sockets,
+      maglevSlots: size('maglevSlots', 2 ** 20),
+      sourceRanges: size('sourceRanges', 65_536),
+      affinities: size('affinities', 65_536),
+      fragments: size('fragments', 8192),
     },
   };
 }

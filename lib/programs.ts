@@ -18,10 +18,16 @@ export const socketPrograms = {
   bpf_lb_connect6: 'connect6',
 } as const;
 
-/** Device hooks. The egress program comes first: it undoes what the ingress program does. */
+/** What comes first in a packet of a device: an Ethernet header, or that of IP. */
+export type LinkLayer = 'ethernet' | 'ip';
+
+/**
+ * Device hooks, by what the device's packets begin with. The egress program comes first: it undoes what the ingress
+ * program does.
+ */
 export const devicePrograms = {
-  bpf_lb_egress: 'egress',
-  bpf_lb_ingress: 'ingress',
+  ethernet: { bpf_lb_egress: 'egress', bpf_lb_ingress: 'ingress' },
+  ip: { bpf_lb_egress_l3: 'egress', bpf_lb_ingress_l3: 'ingress' },
 } as const;
 
 /** The tables that outlive a process when there is a state directory. */
@@ -36,7 +42,19 @@ export const tables = [
   'addresses6',
   'devices',
   'origins',
+  'maglev',
+  'ranges4',
+  'ranges6',
+  'frontends4',
+  'frontends6',
+  'exceptions',
+  'affinities',
+  'clients',
+  'loads',
   'flows4',
   'flows6',
+  'pending4',
+  'pending6',
+  'fragments',
   'counters',
 ] as const;

@@ -1,9 +1,11 @@
 import type { Family } from './address';
+import { type AliasTable, aliasTable } from './alias-table';
 import type { BackendDefinition, ServiceDefinition } from './service-definition';
+import type { Algorithm } from './spec';
 
 /** Which backends of a service a family's frontends offer, in the order of their range. */
 export interface Selection {
-  /** The backends of other nodes, then those of this node. */
+  /** The backends of other nodes, then those of this node; with `weights`, the cluster-wide list, then the local one. */
   readonly backends: readonly BackendDefinition[];
   /** The cluster-wide range is the first `count`. */
   readonly count: number;
@@ -12,35 +14,71 @@ export interface Selection {
   readonly localCount: number;
   /** Some backend can serve, if not from here. */
   readonly usable: boolean;
+  /** Of each backend in its list, if their weights differ and the algorithm draws by them. */
+  readonly weights?: AliasTable;
 }
 
-/** Active backends, or, when there is none, the terminating ones (KEP-1669). */
+/** Active backends, or, when there is none, the terminating ones (KEP-1669). A weight of zero takes none. */
 function usableOf(backends: readonly BackendDefinition[]): readonly BackendDefinition[] {
-  const active = backends.filter((b) => b.state === 'active');
-  return active.length > 0 ? active : backends.filter((b) => b.state === 'terminating');
+  const active = backends.filter((b) => b.state === 'active' && b.weight > 0);
+  return active.length > 0 ? active : backends.filter((b) => b.state === 'terminating' && b.weight > 0);
+}
+
+/** An order that every node has, whatever the order in which it was told of the backends. */
+function ordered(backends: readonly BackendDefinition[]): readonly BackendDefinition[] {
+  const compare = (a: BackendDefinition, b: BackendDefinition) =>
+    a.address < b.address ? -1 : a.address > b.address ? 1 : a.port - b.port;
+  return backends.toSorted(compare);
 }
 
 /**
- * The common case, every backend on offer and on other nodes, shares the array of the definition.
+ * The common case, every backend on offer, on other nodes and of equal weight, shares the array of the definition.
  *
  * Each list falls back to terminating backends by itself, as upstream does. So the local list is either the local
  * part of the cluster-wide one, or, while that is all active and elsewhere, terminating backends that follow it.
  */
-export function selectBackends(service: ServiceDefinition, family: Family): Selection {
+export function selectBackends(
+  service: ServiceDefinition,
+  family: Family,
+  algorithm: Algorithm = 'random',
+): Selection {
   const { backends } = service;
-  if (backends.every((b) => b.state === 'active' && b.family === family && !b.local)) {
+  if (backends.every((b) => b.state === 'active' && b.family === family && !b.local && b.weight === 1)) {
     const count = backends.length;
-    return { backends, count, localOffset: count, localCount: 0, usable: count > 0 };
+    const same = { count, localOffset: count, localCount: 0, usable: count > 0 };
+    return { backends: algorithm === 'maglev' ? ordered(backends) : backends, ...same };
   }
   const ofFamily = backends.filter((b) => b.family === family);
   const cluster = usableOf(ofFamily);
   const local = usableOf(ofFamily.filter((b) => b.local));
+  const usable = cluster.length > 0;
+  const [count, localCount] = [cluster.length, local.length];
+  if (algorithm === 'maglev') {
+    const lists = [...ordered(cluster), ...ordered(local)];
+    return { backends: lists, count, localOffset: count, localCount, usable };
+  }
+  if (isUneven(cluster) || isUneven(local)) {
+    const weights = joined(sharesOf(cluster), sharesOf(local));
+    return { backends: [...cluster, ...local], count, localOffset: count, localCount, usable, weights };
+  }
   const elsewhere = cluster.filter((b) => !b.local);
+  return { backends: [...elsewhere, ...local], count, localOffset: elsewhere.length, localCount, usable };
+}
+
+function isUneven(backends: readonly BackendDefinition[]): boolean {
+  return backends.some(({ weight }) => weight !== backends[0]?.weight);
+}
+
+function sharesOf(backends: readonly BackendDefinition[]): AliasTable {
+  if (backends.length > 0) return aliasTable(backends.map(({ weight }) => weight));
+  return { threshold: new Uint32Array(), alias: new Uint32Array() };
+}
+
+/** Aliases are indexes into their own list. */
+function joined(cluster: AliasTable, local: AliasTable): AliasTable {
+  const both = (a: Uint32Array, b: Uint32Array) => Uint32Array.from([...a, ...b]);
   return {
-    backends: [...elsewhere, ...local],
-    count: cluster.length,
-    localOffset: elsewhere.length,
-    localCount: local.length,
-    usable: cluster.length > 0,
+    threshold: both(cluster.threshold, local.threshold),
+    alias: both(cluster.alias, local.alias),
   };
 }

@@ -1,15 +1,19 @@
 import { inspect } from 'node:util';
 
 import { type Address, type Family, families, formatEndpoint, isLoopback, parseAddress } from './address';
+import { type Cidr, parseCidr } from './cidr';
 import { LoadBalancerError } from './errors';
 import { Place } from './place';
+import { isPrime } from './prime';
 import type {
+  Algorithm,
   BackendSpec,
   BackendState,
   FrontendSpec,
   FrontendType,
   Protocol,
   ServiceSpec,
+  SourceRangesPolicy,
   TrafficPolicy,
 } from './spec';
 
@@ -41,8 +45,17 @@ export interface ServiceDefinition {
   readonly backends: readonly BackendDefinition[];
   readonly externalTrafficPolicy: TrafficPolicy;
   readonly internalTrafficPolicy: TrafficPolicy;
+  /** Undefined: that of the LoadBalancer; so is the size. */
+  readonly algorithm: Algorithm | undefined;
+  readonly maglevTableSize: number | undefined;
+  /** Seconds; 0: no session affinity. */
+  readonly affinityTimeout: number;
+  readonly sourceRanges: readonly Cidr[];
+  readonly sourceRangesPolicy: SourceRangesPolicy;
 }
 
+const defaultAffinityTimeout = 10_800;
+const algorithms: readonly unknown[] = ['random', 'maglev', 'least-connections'];
 const frontendTypes: readonly string[] = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalIPs', 'HostPort'];
 const backendStates: readonly string[] = ['active', 'terminating', 'quarantined', 'maintenance'];
 const policies: readonly string[] = ['Cluster', 'Local'];
@@ -57,10 +70,10 @@ function parsePort(port: unknown, place: Place, field: string): number {
 
 function parseProtocol(protocol: unknown, place: Place): Protocol {
   if (protocol === undefined) return 'TCP';
-  if (protocol === 'TCP' || protocol === 'UDP') return protocol;
+  if (protocol === 'TCP' || protocol === 'UDP' || protocol === 'SCTP') return protocol;
   throw new LoadBalancerError(
     'ERR_BPF_INVALID_PROTOCOL',
-    `${place.of('protocol')}: ${inspect(protocol)} is not balanced: use 'TCP' or 'UDP'.`,
+    `${place.of('protocol')}: ${inspect(protocol)} is not balanced: use 'TCP', 'UDP' or 'SCTP'.`,
   );
 }
 
@@ -71,6 +84,47 @@ function parsePolicy(policy: unknown, place: Place, field: string): TrafficPolic
     'ERR_BPF_INVALID_OPTION',
     `${place.of(field)}: ${inspect(policy)} is not a traffic policy: use 'Cluster' or 'Local'.`,
   );
+}
+
+function invalidOption(place: Place, field: string, value: unknown, why: string): LoadBalancerError {
+  return new LoadBalancerError('ERR_BPF_INVALID_OPTION', `${place.of(field)}: ${inspect(value)} ${why}.`);
+}
+
+/** Also for the LoadBalancer's own default. */
+export function parseAlgorithm(algorithm: unknown, place: Place): Algorithm | undefined {
+  if (algorithm === undefined || algorithms.includes(algorithm)) return algorithm as Algorithm | undefined;
+  throw invalidOption(place, 'algorithm', algorithm, `is not an algorithm: use one of ${algorithms.join(', ')}`);
+}
+
+/** Also for the LoadBalancer's own default. */
+export function parseMaglevTableSize(size: unknown, place: Place): number | undefined {
+  if (size === undefined) return undefined;
+  if (typeof size === 'number' && size >= 251 && size <= 131_071 && isPrime(size)) return size;
+  throw invalidOption(place, 'maglevTableSize', size, 'is not a prime from 251 to 131071');
+}
+
+function parseAffinityTimeout({ sessionAffinity, sessionAffinityTimeout }: ServiceSpec, place: Place): number {
+  if (![undefined, 'None', 'ClientIP'].includes(sessionAffinity)) {
+    throw invalidOption(place, 'sessionAffinity', sessionAffinity, "is neither 'None' nor 'ClientIP'");
+  }
+  const seconds = sessionAffinityTimeout ?? defaultAffinityTimeout;
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 86_400) {
+    throw invalidOption(place, 'sessionAffinityTimeout', seconds, 'is not an integer from 1 to 86400');
+  }
+  return sessionAffinity === 'ClientIP' ? seconds : 0;
+}
+
+function parseSourceRanges(ranges: unknown, place: Place): readonly Cidr[] {
+  if (ranges === undefined) return [];
+  if (!Array.isArray(ranges)) throw invalidOption(place, 'sourceRanges', ranges, 'is not an array of CIDR ranges');
+  const parsed = ranges.map((range, i) => parseCidr(range, place.at('sourceRanges', i)));
+  return [...new Map(parsed.map((range) => [range.text, range])).values()];
+}
+
+function parseSourceRangesPolicy(policy: unknown, place: Place): SourceRangesPolicy {
+  if (policy === undefined) return 'allow';
+  if (policy === 'allow' || policy === 'deny') return policy;
+  throw invalidOption(place, 'sourceRangesPolicy', policy, "is neither 'allow' nor 'deny'");
 }
 
 function parseBackend(spec: BackendSpec, place: Place): BackendDefinition {
@@ -215,6 +269,11 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
   const place = new Place(`Service ${name}`);
   const externalTrafficPolicy = parsePolicy(spec.externalTrafficPolicy, place, 'externalTrafficPolicy');
   const internalTrafficPolicy = parsePolicy(spec.internalTrafficPolicy, place, 'internalTrafficPolicy');
+  const algorithm = parseAlgorithm(spec.algorithm, place);
+  const maglevTableSize = parseMaglevTableSize(spec.maglevTableSize, place);
+  const affinityTimeout = parseAffinityTimeout(spec, place);
+  const sourceRangesPolicy = parseSourceRangesPolicy(spec.sourceRangesPolicy, place);
+  const sourceRanges = parseSourceRanges(spec.sourceRanges, new Place(place.root));
   const backends = parseBackends(spec.backends as readonly BackendSpec[], place);
   const parsed = Array.from(spec.frontends as readonly FrontendSpec[], (f, i) =>
     parseFrontend(f, place.at('frontends', i)),
@@ -240,6 +299,11 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
     backends,
     externalTrafficPolicy,
     internalTrafficPolicy,
+    algorithm,
+    maglevTableSize,
+    affinityTimeout,
+    sourceRanges,
+    sourceRangesPolicy,
   };
 }
 
@@ -257,11 +321,24 @@ function sameBackend(a: BackendDefinition, b: BackendDefinition): boolean {
   );
 }
 
+/** Whether both let the same clients in. */
+export function sameRanges(a: ServiceDefinition, b: ServiceDefinition): boolean {
+  return (
+    a.sourceRangesPolicy === b.sourceRangesPolicy &&
+    a.sourceRanges.length === b.sourceRanges.length &&
+    a.sourceRanges.every((range, i) => range.text === b.sourceRanges[i]?.text)
+  );
+}
+
 /** Whether both describe the same service: nothing would have to be written. */
 export function sameService(a: ServiceDefinition, b: ServiceDefinition): boolean {
   return (
     a.externalTrafficPolicy === b.externalTrafficPolicy &&
     a.internalTrafficPolicy === b.internalTrafficPolicy &&
+    a.algorithm === b.algorithm &&
+    a.maglevTableSize === b.maglevTableSize &&
+    a.affinityTimeout === b.affinityTimeout &&
+    sameRanges(a, b) &&
     a.frontends.length === b.frontends.length &&
     a.backends.length === b.backends.length &&
     a.frontends.every((f, i) => sameFrontend(f, b.frontends[i] as FrontendDefinition)) &&

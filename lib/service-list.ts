@@ -1,4 +1,5 @@
-import { type Family, formatEndpoint } from './address';
+import { formatEndpoint } from './address';
+import type { Outside } from './exposure';
 import { selectBackends } from './selection';
 import type { FrontendDefinition } from './service-definition';
 import { Service, type ServiceOwner } from './service';
@@ -9,17 +10,13 @@ import { formatTable } from './table-format';
 export class ServiceList implements Iterable<Service> {
   readonly #table: ServiceTable;
   readonly #owner: ServiceOwner;
-  readonly #nodePortAddresses: (family: Family) => readonly string[];
+  readonly #wildcardAddresses: Outside['wildcardAddresses'];
 
   /** @internal */
-  constructor(
-    table: ServiceTable,
-    owner: ServiceOwner,
-    nodePortAddresses: (family: Family) => readonly string[],
-  ) {
+  constructor(table: ServiceTable, owner: ServiceOwner, wildcardAddresses: Outside['wildcardAddresses']) {
     this.#table = table;
     this.#owner = owner;
-    this.#nodePortAddresses = nodePortAddresses;
+    this.#wildcardAddresses = wildcardAddresses;
   }
 
   get size(): number {
@@ -51,7 +48,7 @@ export class ServiceList implements Iterable<Service> {
     for (const name of this.names()) {
       const record = this.#table.records.get(name);
       record?.definition.frontends.forEach((frontend, i) => {
-        const backends = selectBackends(record.definition, frontend.family).backends;
+        const backends = [...new Set(selectBackends(record.definition, frontend.family).backends)];
         const listed = record.definition.backends.filter((b) => b.family === frontend.family);
         /* What is selected comes first, as in the kernel's range; the rest is shown because it exists. */
         const ordered = [...backends, ...listed.filter((b) => !backends.includes(b))];
@@ -76,8 +73,9 @@ export class ServiceList implements Iterable<Service> {
     return formatTable(rows);
   }
 
-  #shownAddresses({ address, family }: FrontendDefinition): string[] {
+  #shownAddresses({ type, address, family }: FrontendDefinition): string[] {
     if (address) return [address];
-    return [family === 4 ? '0.0.0.0' : '::', ...this.#nodePortAddresses(family)];
+    const addresses = this.#wildcardAddresses(type === 'HostPort' ? type : 'NodePort', family);
+    return [family === 4 ? '0.0.0.0' : '::', ...addresses];
   }
 }

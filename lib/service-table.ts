@@ -1,7 +1,10 @@
 import type { Family } from './address';
+import { FrontendAddresses } from './frontend-addresses';
+import { type MaglevPlacement, MaglevTables } from './maglev-tables';
 import { NetworkHints } from './network-hints';
 import { PortHints } from './port-hints';
 import { RangeAllocator } from './range-allocator';
+import { defaultPolicy, type ServicePolicy } from './service-flags';
 import type { ServiceRecord } from './table-image';
 
 /** Internal services begin with this character, which no listing shows. */
@@ -18,12 +21,15 @@ export interface TableCapacity {
   readonly frontends: number;
   /** Backends of all services: each service has its own copy of its list. */
   readonly backends: number;
+  /** Slots of all Maglev tables. Default 1,048,576. */
+  readonly maglevSlots?: number;
 }
 
-/** A range of the backend array that programs may still be reading. */
+/** A range of the backend array that programs may still be reading, and the tables that lead into it. */
 export interface RetiredRange {
   readonly start: number;
   readonly count: number;
+  readonly tables?: readonly MaglevPlacement[];
 }
 
 /**
@@ -40,17 +46,30 @@ export class ServiceTable {
   readonly ranges: RangeAllocator;
   readonly portHints = new PortHints();
   readonly networkHints = new NetworkHints();
+  readonly frontendAddresses: FrontendAddresses;
+  readonly maglevTables: MaglevTables;
+  readonly policy: ServicePolicy;
   /** Decides, with the type of a frontend, whether sockets follow it: see encode.ts. */
   nodeAddresses: ReadonlySet<string>;
   #retired: RetiredRange[] = [];
   #retiredEntries = 0;
   #lastSet = 0;
   #lastId = 0;
+  #lastGroup = 0;
+  #lastRanges = 0;
   readonly #reserved: number;
 
   /** `reserved` backends more are for internal services, which no count contains. */
-  constructor(capacity: TableCapacity, nodeAddresses: ReadonlySet<string>, reserved = 0) {
+  constructor(
+    capacity: TableCapacity,
+    nodeAddresses: ReadonlySet<string>,
+    reserved = 0,
+    policy: ServicePolicy = defaultPolicy,
+  ) {
     this.capacity = capacity;
+    this.policy = policy;
+    this.frontendAddresses = new FrontendAddresses(policy.externalClusterIP);
+    this.maglevTables = new MaglevTables(capacity.maglevSlots ?? 2 ** 20);
     this.nodeAddresses = nodeAddresses;
     this.ranges = new RangeAllocator(capacity.backends + reserved);
     this.#reserved = reserved;
@@ -70,6 +89,16 @@ export class ServiceTable {
   /** Ids are given once. Internal services need none, and leave none out for those that are listed. */
   nextId(service: string): number {
     return isInternal(service) ? 0 : ++this.#lastId;
+  }
+
+  /** A number for a service, which all its frontends share; given once. */
+  nextGroup(): number {
+    return ++this.#lastGroup;
+  }
+
+  /** An id for the source ranges of a service; given once. Those with 0 are not a service's. */
+  nextRanges(): number {
+    return ++this.#lastRanges;
   }
 
   /** Entries of the backend array that wait to be used again. */
@@ -93,6 +122,9 @@ export class ServiceTable {
   }
 
   reuse(ranges: readonly RetiredRange[]): void {
-    for (const { start, count } of ranges) this.ranges.release(start, count);
+    for (const { start, count, tables = [] } of ranges) {
+      this.ranges.release(start, count);
+      for (const table of tables) this.maglevTables.release(table);
+    }
   }
 }

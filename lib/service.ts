@@ -135,6 +135,17 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
     state,
     local,
   }));
-  const { name, externalTrafficPolicy, internalTrafficPolicy } = definition;
-  return { name, frontends, backends, externalTrafficPolicy, internalTrafficPolicy };
+  const { name, externalTrafficPolicy, internalTrafficPolicy, algorithm, maglevTableSize } = definition;
+  const { affinityTimeout, sourceRanges, sourceRangesPolicy } = definition;
+  return {
+    name,
+    frontends,
+    backends,
+    externalTrafficPolicy,
+    internalTrafficPolicy,
+    ...(algorithm && { algorithm }),
+    ...(maglevTableSize && { maglevTableSize }),
+    ...(affinityTimeout > 0 && { sessionAffinity: 'ClientIP', sessionAffinityTimeout: affinityTimeout }),
+    ...(sourceRanges.length > 0 && { sourceRanges: sourceRanges.map(({ text }) => text), sourceRangesPolicy }),
+  };
 }

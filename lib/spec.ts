@@ -1,8 +1,24 @@
 /** How a frontend is reached, in Kubernetes' words. */
 export type FrontendType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalIPs' | 'HostPort';
 
-/** Transport protocols that are balanced. */
-export type Protocol = 'TCP' | 'UDP';
+/** Transport protocols that are balanced. SCTP is translated per packet only, never at sockets. */
+export type Protocol = 'TCP' | 'UDP' | 'SCTP';
+
+/**
+ * How a backend is chosen for a new connection. All honour weights.
+ *
+ * - `random`: each backend in exact proportion to its weight.
+ * - `maglev`: by a hash of the client in a table that every node makes alike, so that nodes agree, and few clients go
+ *   elsewhere when backends come and go (Eisenbud et al., NSDI 2016).
+ * - `least-connections`: of two that are drawn at random, the one with fewer live connections through this node.
+ */
+export type Algorithm = 'random' | 'maglev' | 'least-connections';
+
+/** `ClientIP`: a client stays with its backend; `None`: each connection is a choice of its own. */
+export type SessionAffinity = 'None' | 'ClientIP';
+
+/** What the source ranges of a service mean: who may come (`allow`), or who may not (`deny`). */
+export type SourceRangesPolicy = 'allow' | 'deny';
 
 /**
  * Whether a backend is given new connections.
@@ -35,7 +51,7 @@ export interface BackendSpec {
   address: string;
   /** 1 to 65535. */
   port: number;
-  /** 0 to 65535, default 1. Validated and stored; selection does not honour it yet. */
+  /** 0 to 65535, default 1. The share of new connections, in proportion; 0 gets none. */
   weight?: number;
   /** Default `'active'`. */
   state?: BackendState;
@@ -58,4 +74,19 @@ export interface ServiceSpec {
   externalTrafficPolicy?: TrafficPolicy;
   /** For ClusterIP frontends. Default `'Cluster'`. */
   internalTrafficPolicy?: TrafficPolicy;
+  /** Default: that of the LoadBalancer. */
+  algorithm?: Algorithm;
+  /** Slots of the Maglev table, a prime from 251 to 131071. Default: that of the LoadBalancer. */
+  maglevTableSize?: number;
+  /** Default `'None'`. All frontends of the service share the choice. */
+  sessionAffinity?: SessionAffinity;
+  /** Seconds without a new connection after which a client is forgotten; 1 to 86400, default 10800. */
+  sessionAffinityTimeout?: number;
+  /**
+   * CIDR ranges of clients, for LoadBalancer frontends only, from outside, from pods and from this node alike. Default
+   * none: everyone may come. Ranges of one family leave the other one open.
+   */
+  sourceRanges?: readonly string[];
+  /** Default `'allow'`. */
+  sourceRangesPolicy?: SourceRangesPolicy;
 }

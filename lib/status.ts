@@ -17,6 +17,7 @@ export interface StatusData {
   readonly devices: readonly {
     readonly name: string;
     readonly addresses: readonly string[];
+    /** Other nodes are reached through it. */
     readonly directRouting: boolean;
     /** Both programs are on the device. */
     readonly attached: boolean;
@@ -100,11 +101,10 @@ export function readStatus(
   };
   const sockets =
     verified.ipv4 === 'verified' && verified.ipv6 !== 'failed' && socketLayer?.attached === true;
-  const external = devices.filter((d) => d.role === 'external');
-  const shown = devices.map(({ name, addresses, attached }) => ({
+  const shown = devices.map(({ name, addresses, directRouting, attached }) => ({
     name,
     addresses,
-    directRouting: external.length === 1 && external[0]?.name === name,
+    directRouting,
     attached,
   }));
   const outside = shown.some((d) => d.attached);

@@ -1,13 +1,26 @@
 import { layouts } from './abi';
 import { type Family, families } from './address';
-import { keySize, type Placement, serviceFlags, writeBackend, writeKey, writeService } from './encode';
+import { type AliasTable, always } from './alias-table';
+import {
+  encodeRange,
+  keySize,
+  type Placement,
+  type ServiceNumbers,
+  writeBackend,
+  writeKey,
+  writeService,
+} from './encode';
+import type { MaglevTables } from './maglev-tables';
 import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
+import { serviceFlags, type ServicePolicy } from './service-flags';
 import type { MapOperation } from '../types/native';
 
 /** Where a service's backends are, and how long their range is. */
 export interface PlacedRange extends Placement {
   /** What the range holds, from `first` on. */
   readonly backends: readonly BackendDefinition[];
+  /** Of each backend, if they differ. */
+  readonly weights?: AliasTable | undefined;
 }
 
 /** A service as it is in the tables. */
@@ -15,6 +28,7 @@ export interface ServiceRecord {
   readonly definition: ServiceDefinition;
   /** By the position of the frontend in the definition. */
   readonly ids: readonly number[];
+  readonly numbers: ServiceNumbers;
   readonly placements: Readonly<Partial<Record<Family, PlacedRange>>>;
 }
 
@@ -49,6 +63,7 @@ export function deletions(
 /** Writes every frontend of the records: one value each, which the kernel replaces as a whole. */
 export function updates(
   records: readonly ServiceRecord[],
+  policy: ServicePolicy,
   nodeAddresses: ReadonlySet<string>,
 ): MapOperation[] {
   return families.flatMap((family): MapOperation[] => {
@@ -61,14 +76,15 @@ export function updates(
     const keyView = new DataView(keys.buffer);
     const view = new DataView(values.buffer);
     let n = 0;
-    for (const { definition, ids, placements } of records) {
+    for (const { definition, ids, numbers, placements } of records) {
       const placed = placements[family];
       if (!placed) continue;
       definition.frontends.forEach((f, i) => {
         if (f.family !== family) return;
-        const flags = serviceFlags(f, definition, placed.usable, nodeAddresses);
+        const weighted = placed.weights !== undefined;
+        const flags = serviceFlags(f, definition, placed, weighted, policy, nodeAddresses);
         writeKey(keyView, keys, n * keySize[family], f);
-        writeService(view, n * serviceSize, f, placed, flags, ids[i] as number);
+        writeService(view, n * serviceSize, f, placed, flags, ids[i] as number, numbers);
         n++;
       });
     }
@@ -92,15 +108,42 @@ export function backendStores(records: readonly ServiceRecord[]): MapOperation[]
     const view = new DataView(bytes.buffer);
     let at = 0;
     for (let i = stretch.from; i < stretch.next; i++) {
-      const { backends, set } = ranges[i] as PlacedRange;
-      for (const backend of backends) {
-        writeBackend(view, bytes, at, backend, set);
+      const { backends, set, weights } = ranges[i] as PlacedRange;
+      for (let j = 0; j < backends.length; j++) {
+        const backend = backends[j] as BackendDefinition;
+        writeBackend(view, bytes, at, backend, set, weights?.threshold[j] ?? always, weights?.alias[j] ?? 0);
         at += backendSize;
       }
     }
     operations.push({ map: 'backends', kind: 'store', offset: stretch.start * backendSize, bytes });
   }
   return operations;
+}
+
+/** Writes the Maglev tables that the kernel does not have. */
+export function maglevStores(records: readonly ServiceRecord[], tables: MaglevTables): MapOperation[] {
+  const needed = new Set(
+    records.flatMap(({ placements }) =>
+      Object.values(placements).flatMap(({ maglev, localMaglev }) => [maglev, localMaglev]),
+    ),
+  );
+  return [...needed].flatMap((table) => (table ? tables.store(table) : []));
+}
+
+/** Enters or removes the source ranges of the records. */
+export function rangeOperations(
+  records: readonly ServiceRecord[],
+  kind: 'update' | 'delete',
+): MapOperation[] {
+  return families.flatMap((family): MapOperation[] => {
+    const keys = records.flatMap(({ definition: { sourceRanges }, numbers: { ranges } }) =>
+      sourceRanges.filter((range) => range.family === family).map((range) => encodeRange(ranges, range)),
+    );
+    if (keys.length === 0) return [];
+    const [map, joined] = [`ranges${family}`, Buffer.concat(keys)];
+    if (kind === 'delete') return [{ map, kind, keys: joined }];
+    return [{ map, kind, keys: joined, values: new Uint8Array(keys.length).fill(1) }];
+  });
 }
 
 /** The ranges from index `from` on that lie end to end. */

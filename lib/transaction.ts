@@ -1,9 +1,26 @@
 import { type Family, families } from './address';
+import type { ServiceNumbers } from './encode';
 import { LoadBalancerError, MapFullError } from './errors';
+import { defaultMaglevSize } from './maglev';
+import type { MaglevPlacement } from './maglev-tables';
 import { selectBackends } from './selection';
-import { type FrontendDefinition, type ServiceDefinition, sameService } from './service-definition';
+import {
+  type BackendDefinition,
+  type FrontendDefinition,
+  type ServiceDefinition,
+  sameRanges,
+  sameService,
+} from './service-definition';
 import { isInternal, type ServiceTable } from './service-table';
-import { backendStores, deletions, type PlacedRange, type ServiceRecord, updates } from './table-image';
+import {
+  backendStores,
+  deletions,
+  maglevStores,
+  type PlacedRange,
+  rangeOperations,
+  type ServiceRecord,
+  updates,
+} from './table-image';
 import type { MapOperation } from '../types/native';
 
 interface Change {
@@ -55,7 +72,8 @@ export class Transaction {
     this.#checkEntries(definition, current);
     const placements = this.#place(definition);
     const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId(definition.name));
-    this.#replace(definition.name, current, { definition, ids, placements });
+    const numbers = this.#number(definition, current);
+    this.#replace(definition.name, current, { definition, ids, numbers, placements });
     return true;
   }
 
@@ -84,9 +102,9 @@ export class Transaction {
     const before = this.#table.nodeAddresses;
     this.#nodeAddresses = addresses;
     for (const [name, record] of this.#table.records) {
-      const affected = record.definition.frontends.some(
-        (f) => before.has(f.address) !== addresses.has(f.address),
-      );
+      const { frontends, sourceRanges } = record.definition;
+      const affected =
+        sourceRanges.length > 0 || frontends.some((f) => before.has(f.address) !== addresses.has(f.address));
       if (affected && !this.#changes.has(name)) this.#changes.set(name, { old: record, new: record });
     }
   }
@@ -98,7 +116,11 @@ export class Transaction {
     const nodeAddresses = this.#nodeAddresses ?? this.#table.nodeAddresses;
     const before = new Set(removed);
     const placed = added.filter((record) => !before.has(record));
-    return [...backendStores(placed), ...this.#swap(removed, added, isOwned, nodeAddresses)];
+    return [
+      ...backendStores(placed),
+      ...maglevStores(placed, this.#table.maglevTables),
+      ...this.#swap(removed, added, isOwned, nodeAddresses),
+    ];
   }
 
   /** Takes {@link operations} back, whatever part of them was carried out: the old ranges are still intact. */
@@ -120,6 +142,7 @@ export class Transaction {
     for (const [name, { new: record }] of this.#changes) {
       if (!record) continue;
       for (const { key } of record.definition.frontends) owners.set(key, name);
+      for (const table of tablesOf(record)) this.#table.maglevTables.accept(table);
       records.set(name, record);
     }
     for (const family of families) this.#table.entries[family] += this.#entries[family];
@@ -144,13 +167,20 @@ export class Transaction {
   ): MapOperation[] {
     const ports = this.#table.portHints.change(removed, added);
     const networks = this.#table.networkHints.change(removed, added);
+    const addresses = this.#table.frontendAddresses.change(removed, added);
+    const used = new Set(added.map(({ numbers }) => numbers.ranges));
+    const obsolete = removed.filter(({ numbers }) => !used.has(numbers.ranges));
     return [
+      ...rangeOperations(added, 'update'),
       ...ports.before,
       ...networks.before,
+      ...addresses.before,
       ...deletions(removed, isOwned),
-      ...updates(added, nodeAddresses),
+      ...updates(added, this.#table.policy, nodeAddresses),
+      ...addresses.after,
       ...ports.after,
       ...networks.after,
+      ...rangeOperations(obsolete, 'delete'),
     ];
   }
 
@@ -195,20 +225,55 @@ export class Transaction {
     }
   }
 
+  /** What belongs to the service stays; ranges that differ are entered anew beside the old ones. */
+  #number(definition: ServiceDefinition, current: ServiceRecord | undefined): ServiceNumbers {
+    const kept = current && sameRanges(definition, current.definition);
+    return {
+      group: current?.numbers.group ?? this.#table.nextGroup(),
+      affinityTimeout: definition.affinityTimeout,
+      ranges: kept ? current.numbers.ranges : this.#table.nextRanges(),
+    };
+  }
+
   #place(definition: ServiceDefinition): Partial<Record<Family, PlacedRange>> {
     const placements: Partial<Record<Family, PlacedRange>> = {};
+    const algorithm = definition.algorithm ?? this.#table.policy.algorithm;
     for (const family of families) {
       if (countFrontends(definition, family) === 0) continue;
-      const { backends, count, localOffset, localCount, usable } = selectBackends(definition, family);
+      const selection = selectBackends(definition, family, algorithm);
+      const { backends, count, localOffset, localCount, usable, weights } = selection;
       const first = this.#table.ranges.allocate(backends.length);
       if (first === undefined) {
         this.#release(placements);
         throw this.#noRoom(definition);
       }
       const [set, localFirst] = [this.#table.nextSet(), first + localOffset];
-      placements[family] = { set, first, count, localFirst, localCount, usable, backends };
+      const placed = { set, first, count, localFirst, localCount, usable, backends, weights };
+      placements[family] = placed;
+      if (algorithm !== 'maglev') continue;
+      const maglev = this.#maglevTable(definition, backends.slice(0, count), placements);
+      placements[family] = { ...placed, maglev };
+      const local = backends.slice(localOffset);
+      const localMaglev = this.#maglevTable(definition, local, placements);
+      placements[family] = { ...placed, maglev, localMaglev };
     }
     return placements;
+  }
+
+  #maglevTable(
+    definition: ServiceDefinition,
+    backends: readonly BackendDefinition[],
+    placements: Partial<Record<Family, PlacedRange>>,
+  ): MaglevPlacement | undefined {
+    if (backends.length === 0) return undefined;
+    const { maglevTables, policy, capacity, retiredEntries } = this.#table;
+    const size = definition.maglevTableSize ?? policy.maglevTableSize ?? defaultMaglevSize(backends.length);
+    const table = maglevTables.acquire(backends, size);
+    if (table) return table;
+    this.#release(placements);
+    if (retiredEntries > 0) throw new RangesPending();
+    const have = capacity.maglevSlots ?? 0;
+    throw new MapFullError('maglev', maglevTables.used + size, have, 'capacity.maglevSlots');
   }
 
   #noRoom(definition: ServiceDefinition): Error {
@@ -220,13 +285,19 @@ export class Transaction {
 
   /** For ranges that no program can have seen. */
   #release(placements: ServiceRecord['placements']): void {
-    for (const { first, backends } of Object.values(placements))
-      this.#table.ranges.release(first, backends.length);
+    for (const placed of Object.values(placements)) {
+      this.#table.ranges.release(placed.first, placed.backends.length);
+      for (const table of tablesOfRange(placed)) this.#table.maglevTables.release(table);
+    }
   }
 
   #retire(record: ServiceRecord): void {
-    for (const { first, backends } of Object.values(record.placements)) {
-      this.#table.retire({ start: first, count: backends.length });
+    for (const placed of Object.values(record.placements)) {
+      this.#table.retire({
+        start: placed.first,
+        count: placed.backends.length,
+        tables: tablesOfRange(placed),
+      });
     }
   }
 
@@ -248,6 +319,14 @@ export class Transaction {
     else if (!change.old && !record) this.#changes.delete(name);
     else change.new = record;
   }
+}
+
+function tablesOfRange({ maglev, localMaglev }: PlacedRange): MaglevPlacement[] {
+  return [maglev, localMaglev].filter((table) => table !== undefined);
+}
+
+function tablesOf({ placements }: ServiceRecord): MaglevPlacement[] {
+  return Object.values(placements).flatMap(tablesOfRange);
 }
 
 function countFrontends({ frontends }: ServiceDefinition, family: Family): number {

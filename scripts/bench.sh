@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures bpf-lb beside doing without it, kube-proxy's rules and programs that do nothing. Takes some minutes.
 #
-#   bench.sh [--json FILE] [--only yardstick|connect|datagrams|hooks|control-plane]... [--quick]
+#   bench.sh [--json FILE] [--only yardstick|connect|datagrams|hooks|packets|traffic|control-plane]... [--quick]
 #
 # Everything happens in namespaces, mounts and cgroups of its own, which are gone afterwards, also after a failure.
 set -euo pipefail
@@ -22,14 +22,22 @@ compile_tools() {
   local source
   mkdir -p "$tools"
   node_modules/.bin/tsc -p bench/tsconfig.json
-  gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -o "$tools/latency" bench/latency.c
   for source in bench/*.bpf.c; do
     "${CLANG:-clang-19}" -target bpf -mcpu=v3 -g -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror \
       -isystem native/vendor/include -isystem native/vendor/libbpf/include/uapi \
       -idirafter "/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "$tools/$(basename "$source" .c).o"
   done
+  bpftool gen skeleton "$tools/packets.bpf.o" name packets_bpf >"$tools/packets.skel.h"
+  # With libbpf and libelf as they were built for the addon; zlib's development files are not needed.
+  for source in bench/*.c; do
+    case $source in *.bpf.c) continue ;; esac
+    gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror "-I$tools" -isystem native/vendor/include \
+      -isystem native/vendor/libbpf/include/uapi -o "$tools/$(basename "$source" .c)" "$source" \
+      build/Release/bpf.a build/Release/elf.a -l:libz.so.1
+  done
 }
-step build/.stamps/bench 'bench: compiling the tools' bench lib types tsconfig.json scripts/bench.sh -- compile_tools
+step build/.stamps/bench 'bench: compiling the tools' bench lib types tsconfig.json \
+  native/vendor/VERSIONS scripts/bench.sh -- compile_tools
 
 hierarchy=$(findmnt --noheadings --types cgroup2 --output TARGET | head -n 1)
 [ -n "$hierarchy" ] || fail 'bench: no cgroup v2 hierarchy is mounted: run mount -t cgroup2 none /sys/fs/cgroup/unified'

@@ -21,6 +21,14 @@ export interface Native {
   netns(): { cookie: bigint; inode: bigint };
   /** Links, addresses and routes of this network namespace: rtnetlink dumps. */
   network(): Promise<Network>;
+  /** SO_NETNS_COOKIE and inode of the namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`), asked on a thread that enters it. */
+  netnsOf(path: string): Promise<{ cookie: bigint; inode: bigint }>;
+  /**
+   * Calls `onChange` after links, addresses or routes of the calling thread's network namespace have changed: rtnetlink
+   * multicast. Many messages that are read in one go are one call; so is a loss of messages (ENOBUFS). Does not keep
+   * the process alive. Until `close()`, which is idempotent.
+   */
+  watchNetwork(onChange: () => void): Watch;
   /**
    * Connects a datagram socket to `address` from a child process inside the cgroup `cgroup` (made below it and
    * removed), and says what the socket then believes. Nothing is sent. Rejects when the child cannot be made.
@@ -42,6 +50,11 @@ export interface Native {
   detachFilter(path: string, ifindex: number, direction: 'ingress' | 'egress', filter: FilterPlace): void;
   /** statfs(2): the file system's magic number (0xcafe4a11 for bpffs, 0x63677270 for cgroup2). */
   filesystemType(path: string): number;
+}
+
+/** Something that goes on until it is closed. Garbage collection closes it too. */
+export interface Watch {
+  close(): void;
 }
 
 export interface StructLayout {
@@ -100,6 +113,11 @@ export interface Datapath {
   attachClsact(program: string, ifindex: number, direction: 'ingress' | 'egress'): Promise<Link>;
 
   pinMap(map: string, path: string): void;
+  /**
+   * Calls `onRecord` for every record of a BPF ring buffer, on the event loop, at most 256 in a row before others get
+   * their turn. Does not keep the process alive. Ends with `close()` of either the watch or the datapath.
+   */
+  watchRing(map: string, onRecord: (record: Uint8Array) => void): Watch;
   /**
    * BPF_PROG_TEST_RUN on a packet (tc programs), from its Ethernet header. `ifindex` is the device that it seems to
    * have come from. Defaults: the loopback device, one run, mark 0, no BPF_F_TEST_* flags.

@@ -13,6 +13,7 @@
 #include "javascript.h"
 #include "link.h"
 #include "loader.h"
+#include "watch.h"
 
 namespace lb {
 namespace {
@@ -66,10 +67,13 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto data = std::make_unique<AddonData>();
   data->datapath = Napi::Persistent(Datapath::Define(env));
   data->link = Napi::Persistent(Link::Define(env));
+  data->watch = Napi::Persistent(Watch::Define(env));
   env.SetInstanceData(data.release());
   exports.Set("load", Napi::Function::New<Callable<Load>>(env, "load"));
   exports.Set("netns", Napi::Function::New<Callable<GetNetworkNamespace>>(env, "netns"));
+  exports.Set("netnsOf", Napi::Function::New<Callable<GetNetworkNamespaceOf>>(env, "netnsOf"));
   exports.Set("network", Napi::Function::New<Callable<GetNetwork>>(env, "network"));
+  exports.Set("watchNetwork", Napi::Function::New<Callable<WatchNetwork>>(env, "watchNetwork"));
   exports.Set("canary", Napi::Function::New<Callable<RunCanary>>(env, "canary"));
   exports.Set("gracePeriod", Napi::Function::New<Callable<AwaitGracePeriod>>(env, "gracePeriod"));
   exports.Set("mountBpffs", Napi::Function::New<Callable<MountBpffsAt>>(env, "mountBpffs"));

@@ -9,6 +9,7 @@ namespace lb {
 struct AddonData {
   Napi::FunctionReference datapath;
   Napi::FunctionReference link;
+  Napi::FunctionReference watch;
 };
 
 }  // namespace lb

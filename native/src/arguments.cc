@@ -49,6 +49,11 @@ Napi::Array ArrayArgument(const Napi::Value& value, const std::string& name) {
   return value.As<Napi::Array>();
 }
 
+Napi::Function FunctionArgument(const Napi::Value& value, const std::string& name) {
+  if (!value.IsFunction()) throw ArgumentError(name + " must be a function");
+  return value.As<Napi::Function>();
+}
+
 std::vector<std::pair<std::string, Napi::Value>> EntriesArgument(const Napi::Value& value,
                                                                  const std::string& name) {
   const Napi::Object object = ObjectArgument(value, name);

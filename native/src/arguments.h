@@ -34,6 +34,8 @@ Napi::Object ObjectArgument(const Napi::Value& value, const std::string& name);
 
 Napi::Array ArrayArgument(const Napi::Value& value, const std::string& name);
 
+Napi::Function FunctionArgument(const Napi::Value& value, const std::string& name);
+
 // The object's own enumerable properties.
 std::vector<std::pair<std::string, Napi::Value>> EntriesArgument(const Napi::Value& value,
                                                                  const std::string& name);

@@ -11,7 +11,9 @@
 #include "errors.h"
 #include "javascript.h"
 #include "operations.h"
+#include "ring_buffer.h"
 #include "test_run.h"
+#include "watch.h"
 
 namespace lb {
 namespace {
@@ -22,6 +24,15 @@ uint32_t Optional(const Napi::Object& options, const char* name, uint32_t otherw
   const Napi::Value value = options.Get(name);
   return value.IsUndefined() ? otherwise
                              : static_cast<uint32_t>(IntegerArgument(value, name, maximum));
+}
+
+// Keeps a list of things that may be gone by now from growing for ever.
+template <typename T>
+void Remember(const std::shared_ptr<T>& item, std::vector<std::weak_ptr<T>>& items) {
+  items.erase(
+      std::remove_if(items.begin(), items.end(), [](const auto& other) { return other.expired(); }),
+      items.end());
+  items.push_back(item);
 }
 
 }  // namespace
@@ -35,7 +46,8 @@ Napi::Function Datapath::Define(Napi::Env env) {
        Method<&Datapath::GetProgramInfo>("programInfo"),
        Method<&Datapath::AttachCgroup>("attachCgroup"), Method<&Datapath::AttachTcx>("attachTcx"),
        Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::PinMap>("pinMap"),
-       Method<&Datapath::RunTest>("testRun"), Method<&Datapath::Close>("close")});
+       Method<&Datapath::WatchRing>("watchRing"), Method<&Datapath::RunTest>("testRun"),
+       Method<&Datapath::Close>("close")});
 }
 
 Napi::Object Datapath::Create(Napi::Env env, std::shared_ptr<const LoadedObject> object) {
@@ -156,22 +168,26 @@ Napi::Value Datapath::StartAttach(const Napi::CallbackInfo& info, Attach attach)
       [this](Napi::Env env, std::unique_ptr<Attachment> made) -> Napi::Value {
         if (!object_) throw ClosedError("datapath");  // meanwhile: what was made is detached again
         const auto attachment = std::make_shared<std::unique_ptr<Attachment>>(std::move(made));
-        Adopt(attachment);
+        Remember(attachment, attachments_);
         return Link::Create(env, attachment);
       });
-}
-
-void Datapath::Adopt(const SharedAttachment& attachment) {
-  attachments_.erase(std::remove_if(attachments_.begin(), attachments_.end(),
-                                    [](const auto& other) { return other.expired(); }),
-                     attachments_.end());
-  attachments_.push_back(attachment);
 }
 
 Napi::Value Datapath::PinMap(const Napi::CallbackInfo& info) {
   const auto object = Open();
   object->map(StringArgument(info[0], "map")).Pin(StringArgument(info[1], "path"));
   return info.Env().Undefined();
+}
+
+Napi::Value Datapath::WatchRing(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const std::string map = StringArgument(info[0], "map");
+  const Napi::Function on_record = FunctionArgument(info[1], "onRecord");
+  const auto watcher =
+      std::make_shared<Watcher>(info.Env(), std::make_unique<RingBuffer>(object, map), on_record);
+  const Napi::Object watch = Watch::Create(info.Env(), watcher, on_record);
+  Remember(watcher, watchers_);
+  return watch;
 }
 
 Napi::Value Datapath::RunTest(const Napi::CallbackInfo& info) {
@@ -200,6 +216,10 @@ Napi::Value Datapath::Close(const Napi::CallbackInfo& info) {
     if (const SharedAttachment attachment = weak.lock()) attachment->reset();
   }
   attachments_.clear();
+  for (const auto& weak : watchers_) {
+    if (const auto watcher = weak.lock()) watcher->Close();
+  }
+  watchers_.clear();
   object_.reset();
   return info.Env().Undefined();
 }

@@ -10,6 +10,7 @@
 
 #include "link.h"
 #include "loader.h"
+#include "watcher.h"
 #include "wrapped.h"
 
 namespace lb {
@@ -37,15 +38,16 @@ class Datapath : public Wrapped<Datapath> {
   Napi::Value AttachTcx(const Napi::CallbackInfo& info);
   Napi::Value AttachClsact(const Napi::CallbackInfo& info);
   Napi::Value PinMap(const Napi::CallbackInfo& info);
+  Napi::Value WatchRing(const Napi::CallbackInfo& info);
   Napi::Value RunTest(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const LoadedObject> Open() const;  // throws ClosedError
   Napi::Value StartAttach(const Napi::CallbackInfo& info, Attach attach);
-  void Adopt(const SharedAttachment& attachment);
 
   std::shared_ptr<const LoadedObject> object_;
   std::vector<std::weak_ptr<std::unique_ptr<Attachment>>> attachments_;
+  std::vector<std::weak_ptr<Watcher>> watchers_;
 };
 
 }  // namespace lb

@@ -12,6 +12,13 @@
 namespace lb {
 namespace {
 
+Napi::Object ToObject(Napi::Env env, const NetworkNamespace& netns) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("cookie", Napi::BigInt::New(env, netns.cookie));
+  object.Set("inode", Napi::Number::New(env, static_cast<double>(netns.inode)));
+  return object;
+}
+
 Napi::Object ToObject(Napi::Env env, const NetworkLink& link) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("ifindex", link.ifindex);
@@ -59,11 +66,14 @@ Napi::Array ToArray(Napi::Env env, const std::vector<Item>& items) {
 }  // namespace
 
 Napi::Value GetNetworkNamespace(const Napi::CallbackInfo& info) {
-  const NetworkNamespace netns = CurrentNetworkNamespace();
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("cookie", Napi::BigInt::New(info.Env(), netns.cookie));
-  result.Set("inode", Napi::Number::New(info.Env(), static_cast<double>(netns.inode)));
-  return result;
+  return ToObject(info.Env(), CurrentNetworkNamespace());
+}
+
+Napi::Value GetNetworkNamespaceOf(const Napi::CallbackInfo& info) {
+  return PromiseWorker<NetworkNamespace>::Start(
+      info.Env(), "bpf-lb netns", Napi::Object::New(info.Env()),
+      [path = StringArgument(info[0], "path")] { return NetworkNamespaceOf(path); },
+      [](Napi::Env env, const NetworkNamespace& netns) { return ToObject(env, netns); });
 }
 
 Napi::Value GetNetwork(const Napi::CallbackInfo& info) {

@@ -36,6 +36,7 @@ class Map {
   Map& operator=(const Map&) = delete;
 
   const std::string& name() const { return name_; }
+  int fd() const { return fd_; }
   size_t key_size() const { return info_.key_size; }
   // Size of a value in user space: of a per-CPU map, those of all possible CPUs end to end.
   size_t value_size() const { return value_size_; }

@@ -14,6 +14,9 @@ struct NetworkNamespace {
 // Of the calling thread.
 NetworkNamespace CurrentNetworkNamespace();
 
+// Of the file at `path`, below /proc or where it is mounted. The calling thread stays where it is.
+NetworkNamespace NetworkNamespaceOf(const std::string& path);
+
 // Mounts a bpf file system of its own on a directory; the mount does not propagate.
 void MountBpffs(const std::string& path);
 

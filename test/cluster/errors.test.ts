@@ -314,6 +314,7 @@ describe('errors', () => {
       () => lb.apply([]),
       () => lb.plan([]),
       () => lb.selectDevices(),
+      () => lb.exposure(),
       () => lb.status(),
       () => lb.verify(),
       () => lb.metrics(),

@@ -50,7 +50,7 @@ describe('what is exposed to the outside', () => {
 
   beforeEach(async () => {
     const { cleanupEach, nodes } = cluster;
-    lb = await openLoadBalancer(cleanupEach, nodes[0]);
+    lb = await openLoadBalancer(cleanupEach, nodes[0], { nodePortAddresses: ['all'], followDevices: false });
     await lb.upsertService(service());
   });
 

@@ -33,6 +33,46 @@ describe('native netns()', () => {
   });
 });
 
+describe('native netnsOf()', () => {
+  const cleanup = cleanupAfterEach();
+
+  it('names the network namespace at a path', async function () {
+    requireRoot(this);
+    const name = makeNamespace(cleanup);
+    const [cookie = '', inode] = run(...inNamespace(name), ...child('netns.ts')).split(' ');
+    const told = await native.netnsOf(`/run/netns/${name}`);
+    assert.deepEqual(told, { cookie: BigInt(cookie), inode: Number(inode) });
+    assert.notDeepEqual(told, native.netns());
+    assert.deepEqual(await native.netnsOf('/proc/self/ns/net'), native.netns());
+  });
+
+  it('leaves every thread of this process where it is', async function () {
+    requireRoot(this);
+    const name = makeNamespace(cleanup);
+    await Promise.all(Array.from({ length: 20 }, () => native.netnsOf(`/run/netns/${name}`)));
+    const threads = fs.readdirSync('/proc/self/task');
+    assert.ok(threads.length > 1);
+    const own = fs.readlinkSync('/proc/self/ns/net');
+    for (const thread of threads) assert.equal(fs.readlinkSync(`/proc/self/task/${thread}/ns/net`), own);
+  });
+
+  it('rejects what is no network namespace', async function () {
+    requireRoot(this);
+    await assert.rejects(native.netnsOf('/proc/none'), {
+      code: 'ENOENT',
+      syscall: 'open',
+      target: '/proc/none',
+    });
+    await assert.rejects(native.netnsOf('/proc/self/ns/mnt'), { code: 'EINVAL', syscall: 'setns' });
+    await assert.rejects(native.netnsOf('/'), { code: 'EINVAL', syscall: 'setns', target: '/' });
+  });
+
+  it('throws for what is not a path', () => {
+    assert.throws(() => native.netnsOf(1 as unknown as string), { name: 'TypeError' });
+    assert.throws(() => native.netnsOf('a\0b'), { name: 'TypeError' });
+  });
+});
+
 describe('native filesystemType()', () => {
   it('tells the file systems apart', () => {
     assert.equal(native.filesystemType('/proc'), 0x9fa0);

@@ -14,6 +14,10 @@ describe('native lifetimes', () => {
     });
   }
 
+  it('survives the termination of a worker thread that watches', () => {
+    run(...inNamespace(makeNamespace(cleanup)), ...child('terminate.ts'), 'watch');
+  });
+
   it('frees what is collected without close()', () => {
     run(...child('collect.ts', '--expose-gc'), makeCgroup(cleanup));
   });

@@ -1,14 +1,15 @@
 import { FlowFlag, layouts } from '../../lib/abi';
 import { CommitQueue } from '../../lib/commit-queue';
 import { DeviceLayer } from '../../lib/device-layer';
-import { encodeSettings } from '../../lib/encode';
 import { Hooks } from '../../lib/hooks';
 import { loadOptions } from '../../lib/load-options';
 import { readMetrics } from '../../lib/metrics';
 import { loadNative } from '../../lib/native';
 import { type OpenOptions, parseOptions } from '../../lib/options';
 import { defineService } from '../../lib/service-definition';
+import { serviceCIDROperations } from '../../lib/service-cidrs';
 import { ServiceTable } from '../../lib/service-table';
+import { settingsOperation } from '../../lib/settings';
 import type { ServiceSpec } from '../../lib/spec';
 import type { Datapath } from '../../types/native';
 
@@ -45,13 +46,15 @@ const ifindexes: Record<string, number> = {};
 
 const calls: Calls = {
   async open(given) {
-    const options = await parseOptions({ ...given, socketLB: false });
+    const options = parseOptions({ ...given, socketLB: false });
     datapath = await native.load(loadOptions(options));
-    const settings = { hostNetns: native.netns().cookie, originSlots: 1, ...options };
-    await datapath.commit([{ map: 'settings', kind: 'store', offset: 0, bytes: encodeSettings(settings) }]);
-    table = new ServiceTable(options.capacity, new Set());
+    table = new ServiceTable(options.capacity, new Set(), 0, options.policy);
+    await datapath.commit([
+      settingsOperation(options, native.netns().cookie),
+      ...serviceCIDROperations(options.serviceCIDRs, table.networkHints),
+    ]);
     queue = new CommitQueue(native, table, datapath);
-    layer = new DeviceLayer(native, datapath, new Hooks(datapath, undefined));
+    layer = new DeviceLayer(native, datapath, new Hooks(datapath, undefined), options);
     await layer.select(options.devices);
     for (const { name, ifindex } of layer.devices) ifindexes[name] = ifindex;
     return ifindexes;

@@ -2,13 +2,21 @@ import assert from 'node:assert/strict';
 
 import ipaddr from 'ipaddr.js';
 
-import { nodeAddresses, selectDevices, snatSource } from '../../lib/device-selection';
+import { nodeDevices, selectDevices, snatSource } from '../../lib/device-selection';
 import type { Network } from '../../types/native';
 
 const UP = 0x1;
 const LOOPBACK = 0x8;
 const SECONDARY = 0x01;
+const DADFAILED = 0x08;
+const DEPRECATED = 0x20;
 const TENTATIVE = 0x40;
+const marks: Record<string, number> = {
+  secondary: SECONDARY,
+  tentative: TENTATIVE,
+  deprecated: DEPRECATED,
+  duplicate: DADFAILED,
+};
 
 interface Spec {
   kind?: string;
@@ -16,9 +24,9 @@ interface Spec {
   master?: number;
   /** ARPHRD_* */
   type?: number;
-  /** With prefix length; `|link`, `|secondary` or `|tentative` behind it. */
+  /** With prefix length; `|link` or one of the marks behind it. */
   addresses?: string[];
-  /** `default`, or a destination with its prefix length. */
+  /** `default` or `default6`, or a destination with its prefix length; `|` and a metric behind it. */
   routes?: string[];
 }
 
@@ -38,18 +46,21 @@ function network(specs: Record<string, Spec>): Network {
         address: Uint8Array.from(address.toByteArray()),
         prefixLength,
         scope: mark === 'link' ? 253 : name === 'lo' ? 254 : 0,
-        flags: mark === 'secondary' ? SECONDARY : mark === 'tentative' ? TENTATIVE : 0,
+        flags: marks[mark ?? ''] ?? 0,
       });
     }
-    for (const route of spec.routes ?? []) {
-      const isDefault = route === 'default';
-      const [destination, prefixLength] = ipaddr.parseCIDR(isDefault ? '0.0.0.0/0' : route);
+    for (const text of spec.routes ?? []) {
+      const [route = '', metric = '0'] = text.split('|');
+      const isDefault = route.startsWith('default');
+      const [destination, prefixLength] = ipaddr.parseCIDR(
+        route === 'default' ? '0.0.0.0/0' : route === 'default6' ? '::/0' : route,
+      );
       result.routes.push({
         family: destination.kind() === 'ipv4' ? 4 : 6,
         ifindex,
         destination: Uint8Array.from(destination.toByteArray()),
         prefixLength,
-        metric: 0,
+        metric: Number(metric),
         gateway: isDefault,
         table: 254,
       });
@@ -106,20 +117,43 @@ describe('device selection', () => {
     assert.deepEqual(names('eth1', '!eth+'), ['eth1']);
     assert.deepEqual(names('eth1', 'eth+', '!eth1'), ['eth0', 'eth2', 'eth3']);
     assert.deepEqual(names('eth1', '!eth1'), []);
-    assert.deepEqual(names('auto', '!eth0'), ['eth1']);
+    assert.deepEqual(names('auto', '!eth0', '!tun+'), ['eth1']);
   });
 
-  it('by a prefix never selects what carries no frames from outside', () => {
-    assert.deepEqual(names('lo+', 'tun+'), []);
+  it('by a prefix never selects what carries no packets from outside', () => {
+    assert.deepEqual(names('lo+'), []);
+    assert.deepEqual(selectDevices(['can+'], network({ can0: { type: 280 } })), []);
+  });
+
+  it('knows what has no Ethernet header', () => {
+    const devices = network({
+      eth0: {},
+      tun0: { type: 65534 },
+      ppp0: { type: 512 },
+      wwan0: { type: 519 },
+      gre0: { type: 778 },
+    });
+    assert.deepEqual(
+      selectDevices(['eth+', 'tun+', 'ppp+', 'wwan+', 'gre+'], devices).map(({ name, layer }) => [
+        name,
+        layer,
+      ]),
+      [
+        ['eth0', 'ethernet'],
+        ['tun0', 'ip'],
+        ['ppp0', 'ip'],
+        ['wwan0', 'ip'],
+      ],
+    );
   });
 
   describe('auto', () => {
     it("selects the node's own devices", () => {
-      assert.deepEqual(names('auto'), ['eth0', 'eth1']);
+      assert.deepEqual(names('auto'), ['eth0', 'eth1', 'tun0']);
     });
 
     it('beside names and prefixes', () => {
-      assert.deepEqual(names('auto', 'lxc+', '!lxc2'), ['eth0', 'eth1', 'lxc1']);
+      assert.deepEqual(names('auto', 'lxc+', '!lxc2'), ['eth0', 'eth1', 'lxc1', 'tun0']);
     });
 
     for (const [title, spec, selected] of [
@@ -169,18 +203,113 @@ describe('device selection', () => {
       name: 'eth0',
       ifindex: 2,
       role: 'external',
+      layer: 'ethernet',
       addresses: [
         { family: 4, text: '192.0.2.1' },
-        { family: 6, text: '2001:db8::1' },
         { family: 4, text: '192.0.2.9' },
+        { family: 6, text: '2001:db8::1' },
       ],
+      directRouting: true,
     });
     assert.deepEqual(eth2?.addresses, [], 'a tentative address is not one yet');
     assert.equal(lxc1?.role, 'pod');
-    assert.ok(eth0 && lxc1);
-    assert.equal(snatSource(eth0, 4), '192.0.2.1');
-    assert.equal(snatSource(eth0, 6), '2001:db8::1');
-    assert.equal(snatSource(lxc1, 6), undefined);
+  });
+
+  it('orders addresses by their worth and age, and leaves out what is none', () => {
+    // As the kernel lists them: the newest first.
+    const devices = network({
+      eth0: {
+        addresses: [
+          '2001:db8::1/64|duplicate',
+          '2001:db8::2/64|deprecated',
+          '2001:db8::3/64|secondary',
+          '2001:db8::4/64',
+          '2001:db8::5/64',
+        ],
+      },
+    });
+    assert.deepEqual(
+      selectDevices(['eth0'], devices)[0]?.addresses.map(({ text }) => text),
+      ['2001:db8::5', '2001:db8::4', '2001:db8::3', '2001:db8::2'],
+    );
+  });
+
+  describe('the source of SNAT', () => {
+    const sources = (patterns: string[], directRouting?: string) => {
+      const selected = selectDevices(patterns, node, { directRouting });
+      return Object.fromEntries(
+        selected.map((device) => [
+          device.name,
+          ([4, 6] as const).map((family) => snatSource(device, family, selected)),
+        ]),
+      );
+    };
+
+    it('is the first address of the device, in the family', () => {
+      assert.deepEqual(sources(['eth0', 'lxc1']), {
+        eth0: ['192.0.2.1', '2001:db8::1'],
+        lxc1: ['10.244.0.1', '2001:db8::1'],
+      });
+    });
+
+    it('or that of the direct routing device, or of another external one, never that of pods', () => {
+      assert.deepEqual(sources(['eth0', 'eth1', 'lxc2']).lxc2, ['192.0.2.1', '2001:db8::1']);
+      assert.deepEqual(sources(['eth0', 'eth1', 'lxc2'], 'eth1').lxc2, ['198.51.100.1', '2001:db8::1']);
+      assert.deepEqual(sources(['lxc1', 'lxc2']).lxc2, [undefined, undefined]);
+    });
+  });
+
+  describe('the direct routing device', () => {
+    const direct = (devices: Network, patterns: string[], directRouting?: string, wait = false) =>
+      selectDevices(patterns, devices, { directRouting, wait })
+        .filter((device) => device.directRouting)
+        .map(({ name }) => name);
+
+    it('is the only external one, whatever its routes', () => {
+      assert.deepEqual(direct(node, ['eth1', 'lxc+']), ['eth1']);
+      assert.deepEqual(direct(node, ['lxc+']), []);
+    });
+
+    it('is that of the default route, IPv4 first, by metric', () => {
+      assert.deepEqual(direct(node, ['eth+']), ['eth0']);
+      assert.deepEqual(direct(node, ['eth+', '!eth0']), []);
+      const several = network({
+        eth0: { routes: ['default6'] },
+        eth1: { routes: ['default|200'] },
+        eth2: { routes: ['default|100'] },
+      });
+      assert.deepEqual(direct(several, ['eth+']), ['eth2']);
+      assert.deepEqual(direct(several, ['eth+', '!eth2']), ['eth1']);
+      assert.deepEqual(direct(several, ['eth0', 'lo+']), ['eth0']);
+    });
+
+    it('is the one that was asked for', () => {
+      assert.deepEqual(direct(node, ['eth+'], 'eth1'), ['eth1']);
+      assert.deepEqual(direct(node, ['eth0', 'eth1', 'lxc+'], 'eth1+'), ['eth1']);
+      assert.deepEqual(direct(node, []), []);
+      assert.deepEqual(direct(node, ['lxc+'], 'eth1'), [], 'there is nothing to choose from');
+    });
+
+    it('throws unless exactly one is the one that was asked for', () => {
+      for (const [pattern, message] of [
+        ['eth9', /'eth9' has to be one of the selected external devices, eth0, eth1: none is/],
+        ['eth+', /several are/],
+        ['lxc1', /none is/],
+      ] as const) {
+        assert.throws(() => direct(node, ['eth0', 'eth1', 'lxc1'], pattern), {
+          code: 'ERR_BPF_INVALID_OPTION',
+          message,
+        });
+        assert.deepEqual(direct(node, ['eth0', 'eth1', 'lxc1'], pattern, true), []);
+      }
+    });
+  });
+
+  it('waits for what is missing, if it is told to', () => {
+    const waiting = (...patterns: string[]) =>
+      selectDevices(patterns, node, { wait: true }).map(({ name }) => name);
+    assert.deepEqual(waiting('eth0', 'eth9', 'lo'), ['eth0']);
+    assert.throws(() => waiting('eth 9'), { code: 'ERR_BPF_INVALID_OPTION' });
   });
 
   it('knows pod devices by the names that CNIs give', () => {
@@ -209,11 +338,11 @@ describe('device selection', () => {
 
   it("the node's addresses are those of all devices, loopback and link-local ones left out", () => {
     assert.deepEqual(
-      nodeAddresses(node).map(({ text }) => text),
+      nodeDevices(node).flatMap(({ addresses }) => addresses.map(({ text }) => text)),
       [
         '192.0.2.1',
-        '2001:db8::1',
         '192.0.2.9',
+        '2001:db8::1',
         '198.51.100.1',
         '10.3.0.1',
         '10.244.0.1',
@@ -235,7 +364,6 @@ describe('device selection', () => {
 
   it('throws for a named device that cannot carry the programs', () => {
     assert.throws(() => names('lo'), { code: 'ERR_BPF_NO_DEVICE' });
-    assert.throws(() => names('tun0'), { code: 'ERR_BPF_NO_DEVICE' });
   });
 
   it('throws for what is no pattern', () => {

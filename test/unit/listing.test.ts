@@ -9,7 +9,7 @@ import { Transaction } from '../../lib/transaction';
 
 function listOf(
   specs: readonly ServiceSpec[],
-  nodeAddresses: Partial<Record<4 | 6, string[]>> = {},
+  answering: Partial<Record<'NodePort' | 'HostPort', Partial<Record<4 | 6, string[]>>>> = {},
 ): ServiceList {
   const table = new ServiceTable({ frontends: 100, backends: 100 }, new Set());
   for (const spec of specs) {
@@ -22,7 +22,7 @@ function listOf(
     updateService: () => Promise.reject(new Error('not here')),
     deleteService: () => Promise.reject(new Error('not here')),
   };
-  return new ServiceList(table, owner, (family) => nodeAddresses[family] ?? []);
+  return new ServiceList(table, owner, (type, family) => answering[type]?.[family] ?? []);
 }
 
 const nginx: ServiceSpec = {
@@ -42,7 +42,7 @@ const text = (...lines: string[]) => lines.join('\n');
 describe('service list', () => {
   it('shows a row for each frontend, a NodePort for each node address, and backends on lines of their own', () => {
     assert.equal(
-      listOf([nginx], { 4: ['192.0.2.1', '198.51.100.1'] }).format(),
+      listOf([nginx], { NodePort: { 4: ['192.0.2.1', '198.51.100.1'] } }).format(),
       text(
         'ID   Frontend                 Service Type   Backend',
         '1    10.233.90.187:80/TCP     ClusterIP      1 => 192.168.201.4:80/TCP (active)',
@@ -72,7 +72,7 @@ describe('service list', () => {
       ],
     };
     assert.equal(
-      listOf([spec], { 6: ['2001:db8::1'] }).format(),
+      listOf([spec], { NodePort: { 6: ['2001:db8::1'] } }).format(),
       text(
         'ID   Frontend                  Service Type   Backend',
         '1    0.0.0.0:30053/UDP         NodePort       1 => 10.0.0.1:53/UDP (active)',
@@ -81,6 +81,26 @@ describe('service list', () => {
         '3    203.0.113.5:53/UDP        ExternalIPs    1 => 10.0.0.1:53/UDP (active)',
         '4    [2001:db8:51::1]:53/UDP   LoadBalancer   1 => [fd00::1]:53/UDP (active)',
         '5    127.0.0.1:53/UDP          HostPort       1 => 10.0.0.1:53/UDP (active)',
+      ),
+    );
+  });
+
+  it('shows a HostPort for each address that answers it, which may not be those of NodePorts', () => {
+    const spec: ServiceSpec = {
+      name: 'dns',
+      frontends: [{ type: 'HostPort', port: 53, protocol: 'UDP' }],
+      backends: [{ address: '10.0.0.1', port: 53 }],
+    };
+    assert.equal(
+      listOf([spec], {
+        NodePort: { 4: ['192.0.2.1'] },
+        HostPort: { 4: ['192.0.2.1', '192.0.2.2'] },
+      }).format(),
+      text(
+        'ID   Frontend           Service Type   Backend',
+        '1    0.0.0.0:53/UDP     HostPort       1 => 10.0.0.1:53/UDP (active)',
+        '1    192.0.2.1:53/UDP   HostPort       1 => 10.0.0.1:53/UDP (active)',
+        '1    192.0.2.2:53/UDP   HostPort       1 => 10.0.0.1:53/UDP (active)',
       ),
     );
   });

@@ -7,8 +7,8 @@ import { LoadBalancerError } from '../../lib/errors';
 import { type OpenOptions, parseOptions } from '../../lib/options';
 
 describe('options', () => {
-  it('have defaults', async () => {
-    const options = await parseOptions({});
+  it('have defaults', () => {
+    const options = parseOptions({});
     const [, lastEphemeral = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
       .trim()
       .split(/\s+/)
@@ -17,6 +17,11 @@ describe('options', () => {
       { ...options, snatPorts: undefined },
       {
         devices: [],
+        followDevices: true,
+        nodePortAddresses: { primary: true, ranges: [], localhost: false },
+        directRoutingDevice: undefined,
+        protectNodePorts: true,
+        externalClusterIP: false,
         socketLB: true,
         cgroup: undefined,
         stateDir: undefined,
@@ -32,9 +37,14 @@ describe('options', () => {
     if (lastEphemeral < 64511) assert.equal(first, lastEphemeral + 1);
   });
 
-  it('are taken as they are given', async () => {
+  it('are taken as they are given', () => {
     const given = {
       devices: ['eth0', 'lxc+'],
+      followDevices: false,
+      nodePortAddresses: ['localhost'],
+      directRoutingDevice: 'eth+',
+      protectNodePorts: false,
+      externalClusterIP: true,
       socketLB: false,
       cgroup: '/sys/fs/cgroup/a',
       stateDir: '/sys/fs/bpf/b',
@@ -43,11 +53,17 @@ describe('options', () => {
       flowLifetimes: { opening: 1, established: 2, closing: 3, datagram: 4 },
       capacity: { frontends: 1, backends: 2, flows: 3, sockets: 4 },
     } as const;
-    assert.deepEqual(await parseOptions(given), given);
+    const nodePortAddresses = { primary: false, ranges: [], localhost: true };
+    assert.deepEqual(parseOptions(given), { ...given, nodePortAddresses });
   });
 
   const wrong: Record<string, unknown[]> = {
     devices: ['eth0', [1], [null], {}],
+    followDevices: [0, 'no', null],
+    nodePortAddresses: [[], 'primary', {}],
+    directRoutingDevice: ['', 'eth 0', '!eth0', '+', ['eth0'], null],
+    protectNodePorts: [0, 'no', null],
+    externalClusterIP: [1, 'yes', null],
     socketLB: [1, 'yes', null],
     cgroup: ['', 'relative', 7, '/a\0b', null],
     stateDir: ['', './x', {}, '/a\0b'],
@@ -74,9 +90,9 @@ describe('options', () => {
   };
 
   for (const [option, values] of Object.entries(wrong)) {
-    it(`${option}: rejected in words that name it`, async () => {
+    it(`${option}: rejected in words that name it`, () => {
       for (const value of values) {
-        await assert.rejects(parseOptions({ [option]: value }), {
+        assert.throws(() => parseOptions({ [option]: value }), {
           name: 'LoadBalancerError',
           code: 'ERR_BPF_INVALID_OPTION',
           message: new RegExp(`^${option}`),
@@ -85,7 +101,7 @@ describe('options', () => {
     });
   }
 
-  it('never fail in another way, whatever they are', async () => {
+  it('never fail in another way, whatever they are', () => {
     const field = fc.anything();
     const keys = ['devices', 'socketLB', 'cgroup', 'stateDir', 'nodePortRange', 'snatPorts'];
     const group = fc.oneof(field, fc.record({ opening: field, sockets: field }, { requiredKeys: [] }));
@@ -93,10 +109,10 @@ describe('options', () => {
       { ...Object.fromEntries(keys.map((key) => [key, field])), flowLifetimes: group, capacity: group },
       { requiredKeys: [] },
     );
-    await fc.assert(
-      fc.asyncProperty(fc.oneof(some, field), async (options) => {
+    fc.assert(
+      fc.property(fc.oneof(some, field), (options) => {
         try {
-          await parseOptions(options as OpenOptions);
+          parseOptions(options as OpenOptions);
         } catch (error) {
           assert.ok(error instanceof LoadBalancerError, String(error));
         }
@@ -105,9 +121,9 @@ describe('options', () => {
     );
   });
 
-  it('have to be an object', async () => {
+  it('have to be an object', () => {
     for (const options of [null, 7, 'eth0']) {
-      await assert.rejects(parseOptions(options as OpenOptions), { code: 'ERR_BPF_INVALID_OPTION' });
+      assert.throws(() => parseOptions(options as OpenOptions), { code: 'ERR_BPF_INVALID_OPTION' });
     }
   });
 });

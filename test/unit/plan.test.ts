@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 import { planServices } from '../../lib/plan';
 import { defineService } from '../../lib/service-definition';
-import { ServiceTable } from '../../lib/service-table';
+import { hiddenPrefix, ServiceTable } from '../../lib/service-table';
 import { Transaction } from '../../lib/transaction';
 
 const service = (name: string, address: string, ...backends: string[]) =>
@@ -14,6 +14,16 @@ const service = (name: string, address: string, ...backends: string[]) =>
     ],
     backends: backends.map((address) => ({ address, port: 80 })),
   });
+
+/** One device, on which one address of each family answers NodePorts. */
+const outside = {
+  externalDevices: ['eth0'],
+  externalClusterIP: false,
+  wildcardAddresses: (_: string, family: 4 | 6) => [family === 4 ? '192.0.2.1' : '2001:db8::1'],
+};
+
+const nodePort = (service: string, address: string, port: number) =>
+  ({ service, type: 'NodePort', address, port, protocol: 'TCP', device: 'eth0' }) as const;
 
 describe('plan', () => {
   const table = new ServiceTable({ frontends: 8, backends: 16 }, new Set());
@@ -29,11 +39,13 @@ describe('plan', () => {
       service('other', '10.96.0.2', '10.0.0.2', '10.0.0.3'),
       service('same', '10.96.0.1', '::ffff:10.0.0.1'),
     ];
-    assert.deepEqual(planServices(desired, table), {
+    assert.deepEqual(planServices(desired, table, outside), {
       added: ['new'],
       changed: ['other'],
       removed: ['gone'],
       unchanged: 1,
+      exposed: [nodePort('new', '2001:db8::1', 30004)],
+      withdrawn: [nodePort('gone', '2001:db8::1', 30003)],
       entries: {
         services4: { need: 4, have: 8 },
         services6: { need: 2, have: 8 },
@@ -43,7 +55,7 @@ describe('plan', () => {
   });
 
   it('of nothing removes everything', () => {
-    const { added, changed, removed, unchanged } = planServices([], table);
+    const { added, changed, removed, unchanged } = planServices([], table, outside);
     assert.deepEqual(
       { added, changed, removed, unchanged },
       {
@@ -55,8 +67,51 @@ describe('plan', () => {
     );
   });
 
+  it('tells what a change of one service exposes and withdraws', () => {
+    const moved = defineService({
+      name: 'same',
+      frontends: [
+        { type: 'ClusterIP', address: '10.96.0.1', port: 80 },
+        { type: 'NodePort', port: 30001 },
+        { type: 'NodePort', port: 30001, protocol: 'UDP' },
+        { type: 'ExternalIPs', address: '203.0.113.5', port: 80 },
+      ],
+      backends: [{ address: '10.0.0.9', port: 80 }],
+    });
+    const others = [service('other', '10.96.0.2', '10.0.0.2'), service('gone', 'fd00:96::3', 'fd00::3')];
+    const { exposed, withdrawn } = planServices([moved, ...others], table, outside);
+    assert.deepEqual(exposed, [
+      { ...nodePort('same', '192.0.2.1', 30001), protocol: 'UDP' },
+      { ...nodePort('same', '203.0.113.5', 80), type: 'ExternalIPs' },
+    ]);
+    assert.deepEqual(withdrawn, []);
+    const taken = defineService({
+      name: 'taker',
+      frontends: [{ type: 'NodePort', port: 30001 }],
+      backends: [{ address: '10.0.0.9', port: 80 }],
+    });
+    const plan = planServices([taken, ...others], table, outside);
+    assert.deepEqual(plan.exposed, [nodePort('taker', '192.0.2.1', 30001)]);
+    assert.deepEqual(plan.withdrawn, [nodePort('same', '192.0.2.1', 30001)]);
+  });
+
+  it('is plain data for others', () => {
+    const plan = planServices([service('new', '10.96.0.9', '10.0.0.1')], table, outside);
+    assert.deepEqual(structuredClone(plan), { ...plan });
+    assert.deepEqual(structuredClone(plan).exposed, [nodePort('new', '192.0.2.1', 30009)]);
+  });
+
+  it('leaves internal services alone', () => {
+    const internal = new ServiceTable({ frontends: 8, backends: 16 }, new Set());
+    const tx = new Transaction(internal);
+    tx.put(service(`${hiddenPrefix}canary`, '10.96.0.1', '10.0.0.1'));
+    tx.accept();
+    const { removed, withdrawn } = planServices([], internal, outside);
+    assert.deepEqual([removed, withdrawn], [[], []]);
+  });
+
   it('changes nothing', () => {
-    planServices([], table);
+    planServices([], table, outside);
     assert.deepEqual([...table.records.keys()], ['same', 'other', 'gone']);
   });
 });

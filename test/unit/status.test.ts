@@ -94,11 +94,13 @@ describe('status', () => {
   });
 
   describe('says no more than was verified', () => {
-    const device = (name: string, role: 'external' | 'pod', attached: boolean) =>
-      new Device({ name, ifindex: 2, role, addresses: [{ family: 4, text: '192.0.2.1' }] }, [
+    const device = (name: string, role: 'external' | 'pod', attached: boolean, directRouting = false) => {
+      const addresses = [{ family: 4, text: '192.0.2.1' }] as const;
+      return new Device({ name, ifindex: 2, role, layer: 'ethernet', addresses, directRouting }, [
         { program: 'bpf_lb_ingress', attachment: 'tcx', link: { attached: () => attached } } as Hook,
         { program: 'bpf_lb_egress', attachment: 'tcx', link: { attached: () => true } } as Hook,
       ]);
+    };
     const sockets = (v4: Verification, v6: Verification, attached = true) =>
       ({ cgroup: '/sys/fs/cgroup', verified: { 4: v4, 6: v6 }, attached }) as SocketLayer;
     const range = [30000, 32767] as const;
@@ -132,14 +134,12 @@ describe('status', () => {
       assert.equal(off.devices[0]?.attached, false);
     });
 
-    it('of direct routing: known only while one external device is selected', () => {
-      const marks = (...devices: Device[]) =>
-        readStatus(undefined, devices, range).data.devices.map(({ directRouting }) => directRouting);
-      assert.deepEqual(marks(device('eth0', 'external', true), device('lxc1', 'pod', true)), [true, false]);
-      assert.deepEqual(marks(device('eth0', 'external', true), device('eth1', 'external', true)), [
-        false,
-        false,
-      ]);
+    it('of direct routing', () => {
+      const devices = [device('eth0', 'external', true), device('eth1', 'external', true, true)];
+      assert.deepEqual(
+        readStatus(undefined, devices, range).data.devices.map(({ directRouting }) => directRouting),
+        [false, true],
+      );
     });
   });
 });

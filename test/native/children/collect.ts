@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Link } from '../../../types/native';
+import type { Link, Watch } from '../../../types/native';
 import { light, native, openDescriptors, run } from '../support';
 
 const cgroup = process.argv[2] ?? '';
@@ -34,6 +34,30 @@ async function linkOutlivesDatapath(): Promise<void> {
   assert.equal(attached().length, 1);
 }
 
+/** A watch goes with the last reference to it, one in its own callback not counted. */
+async function watchAndForget(): Promise<void> {
+  const datapath = await native.load(light);
+  const watches = [native.watchNetwork(() => watches), datapath.watchRing('events', () => watches)];
+}
+
+/** A watch does not need its datapath. */
+async function keepWatchOnly(): Promise<Watch> {
+  const datapath = await native.load(light);
+  return datapath.watchRing('events', () => {});
+}
+
+async function watchOutlivesDatapath(): Promise<void> {
+  const watch = await keepWatchOnly();
+  const descriptors = openDescriptors();
+  for (let i = 0; i < 10; i++) {
+    global.gc?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(openDescriptors(), descriptors);
+  watch.close();
+  assert.ok(openDescriptors() < descriptors);
+}
+
 async function main(): Promise<void> {
   await linkOutlivesDatapath();
   await collectUntil(() => attached().length === 0);
@@ -41,6 +65,10 @@ async function main(): Promise<void> {
   const descriptors = openDescriptors();
   for (let i = 0; i < 20; i++) await attachAndForget();
   await collectUntil(() => openDescriptors() <= descriptors && attached().length === 0);
+
+  await watchOutlivesDatapath();
+  for (let i = 0; i < 20; i++) await watchAndForget();
+  await collectUntil(() => openDescriptors() <= descriptors);
 }
 
 void main();

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { light, native, numbered, openDescriptors } from '../support';
+import type { Watch } from '../../../types/native';
+import { light, native, numbered, openDescriptors, run } from '../support';
 
 const rounds = 15;
 
@@ -12,6 +13,7 @@ async function work(activity: string, cgroup: string): Promise<never> {
   const { keySize, valueSize } = datapath.mapInfo('services4');
   const [keys, values] = [numbered(10_000, keySize), numbered(10_000, valueSize)];
   const key = keys.subarray(0, keySize);
+  const held: Watch[][] = [];
   const activities: Record<string, () => unknown> = {
     load: () => Promise.all([native.load(light), native.load(light)]),
     commit: () =>
@@ -37,6 +39,16 @@ async function work(activity: string, cgroup: string): Promise<never> {
         datapath.attachCgroup('bpf_lb_recvmsg6', cgroup),
       ]);
       for (const link of links) link.detach();
+    },
+    watch: async () => {
+      const open = () => [
+        datapath.watchRing('events', () => {}),
+        ...Array.from({ length: 5 }, () => native.watchNetwork(() => native.watchNetwork(() => {}).close())),
+      ];
+      held.push(open()); // for the end of the thread to close
+      for (const watch of open()) watch.close();
+      run('ip', 'link', 'set', 'lo', 'mtu', `${1500 + (held.length % 2)}`);
+      await setImmediate();
     },
   };
   const act = activities[activity];

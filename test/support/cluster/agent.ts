@@ -2,7 +2,9 @@ import path from 'node:path';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 
 import {
+  formatExposures,
   type CloseOptions,
+  type DeviceChange,
   LoadBalancer,
   type OpenOptions,
   type Service,
@@ -14,6 +16,8 @@ import { type Channel, remote, type Remote, serve } from './rpc';
 /* A node: opens LoadBalancers in its network namespace and does with them what it is told. */
 
 const open = new Map<number, LoadBalancer>();
+const deviceChanges = new Map<number, DeviceChange[]>();
+const deviceFailures = new Map<number, string[]>();
 let last = 0;
 let worker: Remote<NodeFunctions> | undefined;
 
@@ -28,8 +32,9 @@ function describe({ name, frontends, backends }: Service) {
 }
 
 function devicesOf(lb: LoadBalancer) {
-  return lb.devices.map(({ name, role, addresses, programs, selected }) => ({
+  return lb.devices.map(({ name, ifindex, role, addresses, programs, selected }) => ({
     name,
+    ifindex,
     role,
     addresses,
     programs,
@@ -40,7 +45,14 @@ function devicesOf(lb: LoadBalancer) {
 const functions = {
   /** Returns the number by which the other functions know it. */
   async open(options: OpenOptions): Promise<number> {
-    open.set(++last, await LoadBalancer.open(options));
+    const lb = await LoadBalancer.open(options);
+    const changes: DeviceChange[] = [];
+    const failures: string[] = [];
+    lb.on('devices', (change) => changes.push(change));
+    lb.on('devicesFailed', ({ message }) => failures.push(message));
+    open.set(++last, lb);
+    deviceChanges.set(last, changes);
+    deviceFailures.set(last, failures);
     return last;
   },
   upsertService: async (id: number, spec: ServiceSpec) => describe(await at(id).upsertService(spec)),
@@ -55,6 +67,11 @@ const functions = {
     return devicesOf(at(id));
   },
   devices: (id: number) => devicesOf(at(id)),
+  /** Events since the LoadBalancer was opened. */
+  deviceChanges: (id: number) => deviceChanges.get(id) ?? [],
+  deviceFailures: (id: number) => deviceFailures.get(id) ?? [],
+  exposure: (id: number) => at(id).exposure(),
+  formatExposure: (id: number) => formatExposures(at(id).exposure()),
   status: (id: number) => at(id).status().data,
   verify: async (id: number) => (await at(id).verify()).data,
   formatStatus: (id: number) => at(id).status().format(),

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The name that a socket has as a client before it has a source address: the first address of the
+ * first device of its network namespace that is not loopback, which for a pod is the pod's address.
+ * So a client is the same one whether its sockets are translated or its packets.
+ */
+#ifndef BPF_LB_CLIENT_H
+#define BPF_LB_CLIENT_H
+
+#include <stddef.h>
+
+#include <bpf/bpf_core_read.h>
+
+#include "address.h"
+#include "clock.h"
+#include "cookie.h"
+#include "maps.h"
+
+/* Addresses of pods do not change; those of hosts may. */
+#define LB_CLIENT_LIFETIME 10
+
+#define LB_CLIENT_DEVICES 16
+#define LB_CLIENT_ADDRESSES 8
+
+#define LB_IFF_LOOPBACK 0x8
+
+/* What is read of the kernel's structs. */
+struct list_head {
+  struct list_head *next;
+} __attribute__((preserve_access_index));
+
+struct net {
+  struct list_head dev_base_head;
+} __attribute__((preserve_access_index));
+
+struct in_ifaddr {
+  __be32 ifa_local;
+} __attribute__((preserve_access_index));
+
+struct in_device {
+  struct in_ifaddr *ifa_list;
+} __attribute__((preserve_access_index));
+
+struct lb_in6_addr {
+  __be32 words[4];
+};
+
+struct inet6_ifaddr {
+  struct lb_in6_addr addr;
+  __u16 scope;
+  struct list_head if_list;
+} __attribute__((preserve_access_index));
+
+struct inet6_dev {
+  struct list_head addr_list;
+} __attribute__((preserve_access_index));
+
+struct net_device {
+  struct list_head dev_list;
+  unsigned int flags;
+  struct in_device *ip_ptr;
+  struct inet6_dev *ip6_ptr;
+} __attribute__((preserve_access_index));
+
+/* A walk through one of the kernel's lists. */
+struct lb_client_walk {
+  struct list_head *head;
+  struct list_head *at;
+  struct lb_client *client;
+  struct inet6_dev *in6; /* of the first device that has one */
+};
+
+static long lb_client_device(__u32 index, void *context)
+{
+  struct lb_client_walk *walk = context;
+  struct list_head *at = walk->at;
+  struct net_device *device;
+
+  if (!at || at == walk->head)
+    return 1;
+  device = (void *)at - bpf_core_field_offset(struct net_device, dev_list);
+  walk->at = BPF_CORE_READ(at, next);
+  if (BPF_CORE_READ(device, flags) & LB_IFF_LOOPBACK)
+    return 0;
+  if (!walk->client->address4)
+    walk->client->address4 = BPF_CORE_READ(device, ip_ptr, ifa_list, ifa_local);
+  if (!walk->in6)
+    walk->in6 = BPF_CORE_READ(device, ip6_ptr);
+  return walk->client->address4 && walk->in6;
+}
+
+static long lb_client_address6(__u32 index, void *context)
+{
+  struct lb_client_walk *walk = context;
+  struct list_head *at = walk->at;
+  struct inet6_ifaddr *address;
+
+  if (!at || at == walk->head)
+    return 1;
+  address = (void *)at - bpf_core_field_offset(struct inet6_ifaddr, if_list);
+  walk->at = BPF_CORE_READ(at, next);
+  /* Zero is global. */
+  if (BPF_CORE_READ(address, scope))
+    return 0;
+  bpf_core_read(&walk->client->address6, sizeof(walk->client->address6), &address->addr);
+  return 1;
+}
+
+/*
+ * Looks into the caller's namespace and remembers what it found. Not static, so that the verifier looks
+ * at it once.
+ */
+__noinline int lb_client_refresh(struct bpf_sock_addr *ctx)
+{
+  __u64 netns = bpf_get_netns_cookie(ctx);
+  struct lb_client client = {.expires = lb_now() + LB_CLIENT_LIFETIME};
+  struct lb_client_walk walk = {.client = &client};
+  const struct bpf_sock_addr_kern *caller;
+  struct list_head *first;
+  struct net *net;
+
+  if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
+    return 0;
+  caller = bpf_cast_to_kern_ctx(ctx);
+  net = caller->sk->__sk_common.skc_net.net;
+  first = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
+  walk.head = first;
+  walk.at = BPF_CORE_READ(first, next);
+  bpf_loop(LB_CLIENT_DEVICES, lb_client_device, &walk, 0);
+  if (walk.in6) {
+    first = (void *)walk.in6 + bpf_core_field_offset(struct inet6_dev, addr_list);
+    walk.head = first;
+    walk.at = BPF_CORE_READ(first, next);
+    bpf_loop(LB_CLIENT_ADDRESSES, lb_client_address6, &walk, 0);
+  }
+  bpf_map_update_elem(&clients, &netns, &client, BPF_ANY);
+  return 1;
+}
+
+/* False when the kernel (before 6.2) does not let a program look, or the namespace has no such address. */
+static __always_inline bool
+lb_client_of(struct bpf_sock_addr *ctx, bool v6, struct lb_addr *address)
+{
+  __u64 netns = bpf_get_netns_cookie(ctx);
+  const struct lb_client *known = bpf_map_lookup_elem(&clients, &netns);
+
+  if (!known || lb_is_over(known->expires, lb_now())) {
+    if (!lb_client_refresh(ctx))
+      return false;
+    known = bpf_map_lookup_elem(&clients, &netns);
+  }
+  if (!known)
+    return false;
+  if (v6) {
+    lb_addr_copy(address->word, known->address6);
+    return known->address6[0] || known->address6[1];
+  }
+  *address = lb_addr_from4(known->address4);
+  return known->address4 != 0;
+}
+
+#endif /* BPF_LB_CLIENT_H */

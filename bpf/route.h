@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The way on: the kernel's routing table is asked for every packet, so routes may change at any
+ * time. */
+#ifndef BPF_LB_ROUTE_H
+#define BPF_LB_ROUTE_H
+
+#include "packet.h"
+#include "service.h"
+#include "work.h"
+
+/* In tc_index of a packet that an ingress program sent out: its egress program lets it pass. */
+#define LB_TRANSLATED 0xb1b
+
+/* Both clsact and tcx go on with the next program. */
+#define LB_NEXT TC_ACT_UNSPEC
+
+/*
+ * Bytes of the largest packet on the wire that this one stands for: a merged one is cut again into
+ * pieces of its first size.
+ */
+static __always_inline __u16 lb_wire_length(struct __sk_buff *skb, const struct lb_packet *p)
+{
+  /* The longest TCP header. What is too long by this much is rare, and a larger error is a black
+   * hole. */
+  __u32 segment = skb->gso_size ? p->l4 - LB_L3 + sizeof(struct tcphdr) + skb->gso_size : 0;
+
+  return segment ? (__u16)segment : (__u16)p->length;
+}
+
+static __always_inline long lb_route(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
+                                     __u16 length, __u32 flags, struct bpf_fib_lookup *fib)
+{
+  __builtin_memset(fib, 0, sizeof(*fib));
+  fib->ifindex = skb->ifindex;
+  fib->tot_len = length;
+  if (v6) {
+    fib->family = LB_AF_INET6;
+    lb_addr_copy(fib->ipv6_src, t->v6.saddr);
+    lb_addr_copy(fib->ipv6_dst, t->v6.daddr);
+  } else {
+    fib->family = LB_AF_INET;
+    fib->ipv4_src = t->v4.saddr;
+    fib->ipv4_dst = t->v4.daddr;
+  }
+  return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
+}
+
+/* There is a way on; its neighbour may still have to be resolved, which the redirect does. */
+static __always_inline bool lb_routed(long result)
+{
+  return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH ||
+         result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
+}
+
+/* Sends a translated packet on, past the stack of this node. */
+static __always_inline int lb_send(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
+{
+  /* Of the next hop, which for an IPv4 route may be an IPv6 one. */
+  struct bpf_redir_neigh next = {.nh_family = fib->family};
+
+  lb_addr_copy(next.ipv6_nh, fib->ipv6_dst);
+  skb->tc_index = LB_TRANSLATED;
+  /* The kernel fills in a link header, but expects room for one. */
+  if (LB_L3 == 0 && bpf_skb_change_head(skb, ETH_HLEN, 0))
+    return TC_ACT_SHOT;
+  return (int)bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
+}
+
+/*
+ * Where the route to a backend leaves the node, and the address that the host itself would send
+ * from. False when it does not leave: the destination is the node's own, or cannot be reached.
+ */
+static __always_inline bool lb_route_out(struct __sk_buff *skb, struct lb_work *w, bool v6,
+                                         __u32 *ifindex, struct lb_addr *source)
+{
+  const struct lb_device *device;
+
+  w->turned = w->to;
+  if (v6)
+    __builtin_memset(w->turned.v6.saddr, 0, sizeof(w->turned.v6.saddr));
+  else
+    w->turned.v4.saddr = 0;
+  if (lb_routed(lb_route(skb, &w->turned, v6, 0, BPF_FIB_LOOKUP_SRC, &w->fib))) {
+    *ifindex = w->fib.ifindex;
+    if (v6)
+      lb_addr_copy(source->word, w->fib.ipv6_src);
+    else
+      *source = lb_addr_from4(w->fib.ipv4_src);
+    return true;
+  }
+  /* The route has no address of its own to offer, or the kernel (before 6.7) knows no such
+   * question. */
+  if (!lb_routed(lb_route(skb, &w->to, v6, 0, 0, &w->fib)))
+    return false;
+  *ifindex = w->fib.ifindex;
+  device = bpf_map_lookup_elem(&devices, ifindex);
+  if (device && v6)
+    lb_addr_copy(source->word, device->source6);
+  else if (device)
+    *source = lb_addr_from4(device->source4);
+  return true;
+}
+
+#endif /* BPF_LB_ROUTE_H */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * New flows, and the source ports that tell them apart. The reply's entry is the claim on a port:
+ * whoever stores it first owns the port towards that backend, and no other table of ports exists.
+ */
+#ifndef BPF_LB_SNAT_H
+#define BPF_LB_SNAT_H
+
+#include "flow.h"
+#include "limit.h"
+#include "random.h"
+#include "work.h"
+
+#define LB_PORT_TRIES 32
+#define LB_EVENTS_PER_SECOND 10
+
+#define LB_CURRENT_NETNS (-1)
+
+/*
+ * A walk through the window that meets every port once before it repeats one: the step is prime to
+ * the window's size. Start and step are random, so that two walks that meet part again.
+ */
+struct lb_walk {
+  __u32 size;
+  __u32 at;
+  __u32 step;
+};
+
+static __always_inline void lb_walk_begin(const struct lb_settings *s, struct lb_walk *walk)
+{
+  __u32 random = bpf_get_prandom_u32();
+  __u32 step = random % LB_SNAT_STEPS;
+
+  walk->size = (__u32)s->snat_port_max - s->snat_port_min + 1;
+  walk->at = lb_below(random, walk->size);
+  asm volatile("" : "+r"(step));
+  walk->step = s->snat_steps[step & (LB_SNAT_STEPS - 1)];
+}
+
+static __always_inline __be16 lb_walk_next(const struct lb_settings *s, struct lb_walk *walk)
+{
+  __u32 port = s->snat_port_min + walk->at;
+
+  walk->at += walk->step;
+  if (walk->at >= walk->size)
+    walk->at -= walk->size;
+  return bpf_htons((__u16)port);
+}
+
+/*
+ * Whether a socket of this node would take packets from the backend to the claimed port. Asked
+ * after the port was claimed: a socket that comes later finds the claim (lb_host_flow() in
+ * tc.bpf.c).
+ */
+static __always_inline bool
+lb_port_has_socket(struct __sk_buff *skb, const union lb_tuple *reply, __u8 protocol, bool v6)
+{
+  struct bpf_sock_tuple tuple = {};
+  __u32 size = v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4);
+  struct bpf_sock *sk;
+
+  if (v6) {
+    lb_addr_copy(tuple.ipv6.saddr, reply->v6.saddr);
+    lb_addr_copy(tuple.ipv6.daddr, reply->v6.daddr);
+    tuple.ipv6.sport = reply->v6.sport;
+    tuple.ipv6.dport = reply->v6.dport;
+  } else {
+    tuple.ipv4.saddr = reply->v4.saddr;
+    tuple.ipv4.daddr = reply->v4.daddr;
+    tuple.ipv4.sport = reply->v4.sport;
+    tuple.ipv4.dport = reply->v4.dport;
+  }
+  if (protocol == IPPROTO_TCP)
+    sk = bpf_skc_lookup_tcp(skb, &tuple, size, LB_CURRENT_NETNS, 0);
+  else if (protocol == IPPROTO_UDP)
+    sk = bpf_sk_lookup_udp(skb, &tuple, size, LB_CURRENT_NETNS, 0);
+  else
+    return false;
+  if (!sk)
+    return false;
+  bpf_sk_release(sk);
+  return true;
+}
+
+static __always_inline void lb_set_sport(union lb_tuple *t, __be16 port, bool v6)
+{
+  if (v6)
+    t->v6.sport = port;
+  else
+    t->v4.sport = port;
+}
+
+/* Tells the library that a client could not be given a port. */
+static __noinline int
+lb_report_no_port(const union lb_tuple *key, const union lb_tuple *to, bool v6)
+{
+  struct lb_addr client = lb_source(key, v6), source = lb_source(to, v6);
+  struct lb_addr backend = lb_destination(to, v6);
+  struct lb_event *event;
+
+  if (!lb_allowed(LB_LIMIT_EVENT, LB_EVENTS_PER_SECOND, LB_EVENTS_PER_SECOND))
+    return 0;
+  event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  if (!event)
+    return 0;
+  __builtin_memset(event, 0, sizeof(*event));
+  event->kind = LB_EVENT_NO_PORT;
+  event->protocol = v6 ? key->v6.protocol : key->v4.protocol;
+  lb_addr_copy(event->client, client.word);
+  lb_addr_copy(event->source, source.word);
+  lb_addr_copy(event->backend, backend.word);
+  event->client_port = lb_sport(key, v6);
+  event->backend_port = lb_dport(to, v6);
+  bpf_ringbuf_submit(event, 0);
+  return 0;
+}
+
+enum lb_create_result { LB_CREATED, LB_EXISTS, LB_NO_PORT, LB_FULL };
+
+/* The search for a port that is free. */
+struct lb_port_search {
+  struct __sk_buff *skb;
+  struct lb_work *w;
+  const struct lb_settings *settings;
+  struct lb_walk walk;
+  __u32 now;
+  bool keep;       /* the client's own port may be tried, and is first */
+  bool own_source; /* sockets of this node may be in the way */
+  bool claimed;
+};
+
+static __always_inline long lb_try_port(__u32 i, struct lb_port_search *search, bool v6)
+{
+  struct lb_work *w = search->w;
+
+  if (i > 0 || !search->keep)
+    lb_set_sport(&w->to, lb_walk_next(search->settings, &search->walk), v6);
+  w->flow.port_delta = 0;
+  if (lb_ports_word(&w->key, v6) != lb_ports_word(&w->to, v6))
+    w->flow.port_delta = lb_port_delta(&w->key, &w->to, v6);
+  lb_turn(&w->to, v6, &w->turned);
+  lb_flow_reversed(&w->flow, &w->reversed);
+  if (!lb_flow_claim(&w->turned, &w->back, &w->reversed, v6, search->now))
+    return 0;
+  if (search->own_source && lb_port_has_socket(search->skb, &w->turned, w->packet.protocol, v6)) {
+    lb_flow_delete(&w->turned, v6, true);
+    return 0;
+  }
+  search->claimed = true;
+  return 1;
+}
+
+static long lb_try_port4(__u32 i, void *search) { return lb_try_port(i, search, false); }
+
+static long lb_try_port6(__u32 i, void *search) { return lb_try_port(i, search, true); }
+
+/*
+ * Makes both entries of the new flow w->flow: from w->key to w->to, and the reply back; in `to` the source
+ * port is the one that was found. The client's own port comes first: where nothing clashes, it stays
+ * as it is. With `own_source` the flow leaves with an address of this node.
+ */
+static __always_inline enum lb_create_result
+lb_flow_create(struct __sk_buff *skb, struct lb_work *w, bool v6, bool own_source, __u32 now,
+               const struct lb_settings *s)
+{
+  __u16 wanted = bpf_ntohs(lb_sport(&w->key, v6));
+  struct lb_port_search search = {
+      .skb = skb,
+      .w = w,
+      .settings = s,
+      .now = now,
+      .keep = !own_source || (wanted >= s->snat_port_min && wanted <= s->snat_port_max),
+      .own_source = own_source && !(w->flow.flags & LB_FLOW_HOST),
+  };
+
+  lb_walk_begin(s, &search.walk);
+  lb_turn(&w->key, v6, &w->back);
+  w->flow.address_delta = lb_address_delta(&w->key, &w->to, v6);
+  bpf_loop(LB_PORT_TRIES, v6 ? lb_try_port6 : lb_try_port4, &search, 0);
+  if (!search.claimed) {
+    lb_report_no_port(&w->key, &w->to, v6);
+    return LB_NO_PORT;
+  }
+  if (lb_flow_claim(&w->key, &w->to, &w->flow, v6, now))
+    return LB_CREATED;
+  lb_flow_delete(&w->turned, v6, true);
+  return lb_flow_lookup(&w->key, v6, true) ? LB_EXISTS : LB_FULL;
+}
+
+#endif /* BPF_LB_SNAT_H */

@@ -1,0 +1,90 @@
+import { AddressFlag } from './abi';
+import { type Address, type Family, families } from './address';
+import { type DeviceDefinition, type DeviceRole, snatSource } from './device-selection';
+import { encodeAddress, encodeAddressInfo, encodeDevice, encodeUint32 } from './encode';
+import { answersNodePorts, type NodePortAddresses } from './node-addresses';
+import type { MapOperation } from '../types/native';
+
+/** An address of this node, and what it answers. */
+export interface AddressEntry {
+  readonly address: Address;
+  /** Answers NodePorts. */
+  readonly nodePort: boolean;
+  /** Of a selected external device: answers from outside, HostPorts without a hostIP included. */
+  readonly external: boolean;
+}
+
+/** What the kernel's tables of devices and addresses hold, in the order in which it is written. */
+export type DeviceTables = ReadonlyMap<string, TableEntry>;
+
+interface TableEntry {
+  readonly map: string;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/**
+ * By text. Addresses of selected external devices answer from outside; while none is selected, those of all devices but
+ * pods' answer sockets of this node alone.
+ */
+export function addressEntries(
+  all: readonly Pick<DeviceDefinition, 'role' | 'addresses'>[],
+  selected: readonly DeviceDefinition[],
+  rule: NodePortAddresses,
+): Map<string, AddressEntry> {
+  const entries = new Map<string, AddressEntry>();
+  for (const address of all.flatMap(({ addresses }) => addresses)) {
+    entries.set(address.text, { address, nodePort: false, external: false });
+  }
+  const isExternal = ({ role }: { role: DeviceRole }) => role === 'external';
+  const external = selected.some(isExternal);
+  for (const { addresses } of (external ? selected : all).filter(isExternal)) {
+    const primary = families.map((family) => addresses.find((a) => a.family === family));
+    for (const address of addresses) {
+      const nodePort =
+        entries.get(address.text)?.nodePort || answersNodePorts(rule, address, primary.includes(address));
+      entries.set(address.text, { address, nodePort, external });
+    }
+  }
+  return entries;
+}
+
+/** The tables' contents, of the devices and of {@link addressEntries}. */
+export function deviceTables(
+  selected: readonly DeviceDefinition[],
+  addresses: ReadonlyMap<string, AddressEntry>,
+): DeviceTables {
+  const tables = new Map<string, TableEntry>();
+  for (const device of selected) {
+    const source = (family: Family) => snatSource(device, family, selected);
+    tables.set(`device ${device.ifindex}`, {
+      map: 'devices',
+      key: encodeUint32(device.ifindex),
+      value: encodeDevice(device.role, source(4), source(6)),
+    });
+  }
+  for (const { address, nodePort, external } of addresses.values()) {
+    const flags =
+      AddressFlag.NODE | (nodePort ? AddressFlag.NODEPORT : 0) | (external ? AddressFlag.EXTERNAL : 0);
+    tables.set(`address ${address.text}`, {
+      map: `addresses${address.family}`,
+      key: encodeAddress(address.family, address.text),
+      value: encodeAddressInfo(flags),
+    });
+  }
+  return tables;
+}
+
+/** What is new or different is written first, devices before their addresses; what has gone goes the other way. */
+export function tableChange(from: DeviceTables, to: DeviceTables): MapOperation[] {
+  const operations: MapOperation[] = [];
+  for (const [name, { map, key, value }] of to) {
+    const before = from.get(name)?.value;
+    if (before && Buffer.compare(before, value) === 0) continue;
+    operations.push({ map, kind: 'update', keys: key, values: value });
+  }
+  for (const [name, { map, key }] of [...from].reverse()) {
+    if (!to.has(name)) operations.push({ map, kind: 'delete', keys: key });
+  }
+  return operations;
+}

@@ -1,0 +1,93 @@
+import { layouts, MaglevLimit } from './abi';
+import { type MaglevBackend, maglevTable } from './maglev';
+import { RangeAllocator } from './range-allocator';
+import type { BackendDefinition } from './service-definition';
+import type { MapOperation } from '../types/native';
+
+const slotsPerWord = MaglevLimit.SLOTS_PER_WORD;
+const wordSize = layouts.lb_maglev_word.size;
+
+/** A table in the kernel's array, shared by all lists of backends that it is right for. */
+export interface MaglevPlacement {
+  /** The first slot. */
+  readonly first: number;
+  readonly size: number;
+}
+
+interface SharedTable extends MaglevPlacement {
+  readonly key: string;
+  readonly words: number;
+  readonly start: number;
+  readonly slots: Uint16Array;
+  users: number;
+  written: boolean;
+}
+
+/**
+ * Maglev tables by what they are made of. Services on the same pods share one, whatever their ports; a list of backends
+ * that changes gets another table, and the old one is kept until nobody can be reading it.
+ */
+export class MaglevTables {
+  readonly #ranges: RangeAllocator;
+  readonly #tables = new Map<string, SharedTable>();
+
+  /** `capacity` in slots. */
+  constructor(capacity: number) {
+    this.#ranges = new RangeAllocator(Math.ceil(capacity / slotsPerWord));
+  }
+
+  /** Slots in use, rounding included. */
+  get used(): number {
+    return this.#ranges.used * slotsPerWord;
+  }
+
+  /** The table for the list, in the order of the list; undefined when there is no room. Give it back with {@link release}. */
+  acquire(backends: readonly BackendDefinition[], size: number): MaglevPlacement | undefined {
+    const named = identify(backends);
+    const key = `${size} ${named.map(({ id, weight }) => `${id}*${weight}`).join(' ')}`;
+    const shared = this.#tables.get(key);
+    if (shared) {
+      shared.users++;
+      return shared;
+    }
+    const words = Math.ceil(size / slotsPerWord);
+    const start = this.#ranges.allocate(words);
+    if (start === undefined) return undefined;
+    const slots = maglevTable(named, size);
+    const table = { key, words, start, slots, first: start * slotsPerWord, size, users: 1, written: false };
+    this.#tables.set(key, table);
+    return table;
+  }
+
+  /** Nobody reads it for this list any more. */
+  release(placement: MaglevPlacement): void {
+    const table = placement as SharedTable;
+    if (--table.users > 0) return;
+    this.#tables.delete(table.key);
+    this.#ranges.release(table.start, table.words);
+  }
+
+  /** Writes a table, unless the kernel has it. */
+  store(placement: MaglevPlacement): MapOperation[] {
+    const { written, slots, start } = placement as SharedTable;
+    if (written) return [];
+    const bytes = new Uint8Array(Math.ceil(slots.length / slotsPerWord) * wordSize);
+    new Uint16Array(bytes.buffer).set(slots);
+    return [{ map: 'maglev', kind: 'store', offset: start * wordSize, bytes }];
+  }
+
+  /** The kernel has it. */
+  accept(placement: MaglevPlacement): void {
+    (placement as SharedTable).written = true;
+  }
+}
+
+/** By address where that tells the backends apart, so that all ports of the same pods share a table. */
+function identify(backends: readonly BackendDefinition[]): MaglevBackend[] {
+  const addresses = new Set(backends.map(({ address }) => address));
+  const byAddress = addresses.size === backends.length;
+  return backends.map(({ address, port, weight }) => ({
+    id: byAddress ? address : `${address} ${port}`,
+    weight,
+  }));
+}

@@ -1,0 +1,36 @@
+import { layouts } from './abi';
+import { encodeSettings, encodeUint32, settingBits } from './encode';
+import type { Options } from './options';
+import type { MapOperation } from '../types/native';
+
+/** Writes the settings of a LoadBalancer that is opened in the namespace with the cookie. */
+export function settingsOperation(options: Options, hostNetns: bigint): MapOperation {
+  const bytes = encodeSettings({
+    hostNetns,
+    snatPorts: options.snatPorts,
+    originSlots: options.capacity.sockets,
+    flowLifetimes: options.flowLifetimes,
+    rejectsPerSecond: options.rejectsPerSecond,
+    flags: flagsOf(options),
+  });
+  return { map: 'settings', kind: 'store', offset: 0, bytes };
+}
+
+/** Writes whether there are exceptions to the translation of sockets: that may change while it is open. */
+export function exceptionsOperation(options: Options, socketExceptions: boolean): MapOperation {
+  const flags = settingBits({ ...flagsOf(options), socketExceptions });
+  const { offset } = layouts.lb_settings.fields.flags;
+  return { map: 'settings', kind: 'store', offset, bytes: encodeUint32(flags) };
+}
+
+function flagsOf(options: Options) {
+  return {
+    hostSocketsOnly: options.hostNamespaceOnly,
+    socketExceptions: false,
+    localhost: options.nodePortAddresses.localhost,
+    reject: options.noBackend === 'reject',
+    answerEcho: options.answerEcho,
+    masqueradeLocal: options.masqueradeLocal,
+    serviceRanges: options.serviceCIDRs.length > 0,
+  };
+}

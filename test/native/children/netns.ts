@@ -1,0 +1,4 @@
+import { native } from '../support';
+
+const { cookie, inode } = native.netns();
+process.stdout.write(`${cookie} ${inode}`);
