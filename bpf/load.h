@@ -11,6 +11,8 @@
 #include "clock.h"
 #include "maps.h"
 
+static const struct lb_load lb_no_load;
+
 static __always_inline struct lb_load *
 lb_load_find(const __be32 *address, __be16 port, __u8 protocol, bool create)
 {
@@ -20,9 +22,7 @@ lb_load_find(const __be32 *address, __be16 port, __u8 protocol, bool create)
   lb_addr_copy(key.address, address);
   load = bpf_map_lookup_elem(&loads, &key);
   if (!load && create) {
-    struct lb_load none = {};
-
-    bpf_map_update_elem(&loads, &key, &none, BPF_NOEXIST);
+    bpf_map_update_elem(&loads, &key, &lb_no_load, BPF_NOEXIST);
     load = bpf_map_lookup_elem(&loads, &key);
   }
   return load;

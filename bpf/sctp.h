@@ -36,7 +36,7 @@ static __always_inline __u32 lb_crc32c_multiply(__u32 a, __u32 b)
  * What is to be added (exclusive or) to the checksum, in host order, of a packet of `length` bytes
  * when `ports` is added to its first four bytes.
  */
-static __noinline __u32 lb_crc32c_delta(__u32 ports, __u32 length)
+__weak __noinline __u32 lb_crc32c_delta(__u32 ports, __u32 length)
 {
   for (int k = 0; k < LB_LENGTH_BITS; k++) {
     if (length >> k & 1)

@@ -625,7 +625,7 @@ int LB_INGRESS(struct __sk_buff *skb)
   /* A device that listens to all shows frames that are for others. */
   if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
     return LB_NEXT;
-  /* Left by the program that sent it here, if that was ours too. */
+  /* Where it was sent from this machine, its way begins anew. */
   if (skb->tc_index == LB_TRANSLATED)
     skb->tc_index = 0;
   if (skb->protocol == bpf_htons(ETH_P_IP)) {
@@ -648,11 +648,8 @@ int LB_EGRESS(struct __sk_buff *skb)
 {
   int verdict;
 
-  if (skb->tc_index == LB_TRANSLATED) {
-    skb->tc_index = 0;
-    return LB_NEXT;
-  }
-  if (skb->vlan_present)
+  /* The mark stays on: others of our programs may follow, of another LoadBalancer. */
+  if (skb->tc_index == LB_TRANSLATED || skb->vlan_present)
     return LB_NEXT;
   if (skb->protocol == bpf_htons(ETH_P_IP)) {
     verdict = LB_PART(leave4)(skb);

@@ -148,8 +148,12 @@ describe('exposure', () => {
       ]),
       ...both({ type: 'HostPort', address: '127.0.0.1', port: 8083 }),
     ];
-    for (const devices of [['eth0'], ['eth0', 'eth1']]) {
-      await open({ devices: [...devices, 'lxc+'] }, service({ frontends }));
+    for (const options of [
+      { devices: ['eth0', 'lxc+'] },
+      { devices: ['eth0', 'lxc+'], externalClusterIP: true },
+      { devices: ['eth0', 'eth1', 'lxc+'] },
+    ]) {
+      await open(options, service({ frontends }));
       const listed = await lb.exposure();
       const all = [
         ...[first(), secondary, onSecond].flatMap((addresses) =>
@@ -170,7 +174,7 @@ describe('exposure', () => {
                   each.port === to.port &&
                   each.protocol === (way === 'TCP' ? 'TCP' : 'UDP'),
               );
-              const title = `${way} to ${to.address} port ${to.port} through ${device} of ${devices.join()}`;
+              const title = `${way} to ${to.address} port ${to.port} through ${device}: ${JSON.stringify(options)}`;
               assert.equal(await isServed(way, to), expected, title);
             }
           });
