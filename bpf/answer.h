@@ -16,6 +16,7 @@
 
 /* How much of a packet an ICMP error quotes: what can be summed up in one go, header included. */
 #define LB_QUOTE_MAX 504
+#define LB_QUOTE_MIN (sizeof(struct iphdr) + sizeof(struct udphdr))
 
 struct lb_tcp_words {
   __be16 sport, dport;
@@ -163,14 +164,12 @@ static __always_inline int lb_error(struct __sk_buff *skb, struct lb_work *w, bo
     quote = skb->len - LB_L3;
   if (quote > LB_QUOTE_MAX)
     quote = LB_QUOTE_MAX;
-  quote &= ~3u;
-  /* Two checks of their own: Linux 6.1 sees no bounds in the one that a compiler makes of them. */
-  asm volatile("" : "+r"(quote));
-  if (quote > LB_QUOTE_MAX)
+  if (quote < LB_QUOTE_MIN)
     return TC_ACT_SHOT;
+  /* Said so that Linux 6.1 keeps both bounds when the number goes to the stack and back. */
+  quote -= LB_QUOTE_MIN;
   asm volatile("" : "+r"(quote));
-  if (quote < sizeof(struct iphdr) + sizeof(struct udphdr))
-    return TC_ACT_SHOT;
+  quote = (quote & 0x1fc) + LB_QUOTE_MIN;
   message = (void *)w->answer + at;
   message->type = type;
   message->code = code;

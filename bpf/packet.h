@@ -34,6 +34,7 @@
 #define LB_IP_FRAGMENT_OFFSET bpf_htons(0x1fff)
 #define LB_IP6_MORE_FRAGMENTS bpf_htons(0x0001)
 #define LB_IP6_FRAGMENT_OFFSET bpf_htons(0xfff8)
+#define LB_TCP_LENGTH_OFFSET 12
 #define LB_TCP_FLAGS_OFFSET 13
 #define LB_TCP_FIN 0x01
 #define LB_TCP_SYN 0x02
@@ -92,6 +93,7 @@ struct lb_packet {
   __u8 tcp_flags; /* of SCTP: what comes nearest */
   __u8 ttl;
   __u8 part;      /* enum lb_part */
+  __u8 header;    /* bytes of the TCP header, options included */
   bool unchecked; /* UDP over IPv4 without a checksum */
 };
 
@@ -296,6 +298,7 @@ static __always_inline bool lb_parse_transport(struct __sk_buff *skb, bool v6, s
     if ((void *)header + sizeof(struct tcphdr) > end)
       return false;
     p->tcp_flags = header[LB_TCP_FLAGS_OFFSET];
+    p->header = (header[LB_TCP_LENGTH_OFFSET] >> 4) * 4;
   } else if (p->protocol == IPPROTO_UDP) {
     p->unchecked = !v6 && *(__be16 *)(header + LB_UDP_CHECKSUM_OFFSET) == 0;
   } else {

@@ -20,11 +20,9 @@
  */
 static __always_inline __u16 lb_wire_length(struct __sk_buff *skb, const struct lb_packet *p)
 {
-  /* The longest TCP header. What is too long by this much is rare, and a larger error is a black
-   * hole. */
-  __u32 segment = skb->gso_size ? p->l4 - LB_L3 + sizeof(struct tcphdr) + skb->gso_size : 0;
+  __u32 header = p->protocol == IPPROTO_TCP ? p->header : sizeof(struct udphdr);
 
-  return segment ? (__u16)segment : (__u16)p->length;
+  return (__u16)(skb->gso_size ? p->l4 - LB_L3 + header + skb->gso_size : p->length);
 }
 
 static __always_inline long lb_route(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
