@@ -139,6 +139,8 @@ struct lb_ports {
 enum lb_network_hint {
   LB_NETWORK_FRONTEND4 = 1 << 0,
   LB_NETWORK_FRONTEND6 = 1 << 1,
+  LB_NETWORK_FLOW4 = 1 << 2, /* flows may go there: they outlive their frontend */
+  LB_NETWORK_FLOW6 = 1 << 3,
 };
 
 struct lb_networks {

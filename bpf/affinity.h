@@ -62,9 +62,9 @@ lb_offer_find(const struct lb_offer *offer, const __be32 *address, __be16 port, 
   return search.found ? (int)search.index : -1;
 }
 
-static __always_inline void lb_affinity_key(const struct lb_offer *offer,
-                                            const struct lb_addr *client,
-                                            struct lb_affinity_key *key)
+static __always_inline void
+lb_affinity_key(const struct lb_offer *offer, const struct lb_addr *client,
+                struct lb_affinity_key *key)
 {
   lb_addr_copy(key->client, client->word);
   key->group = offer->group;

@@ -107,8 +107,8 @@ static long lb_client_address6(__u32 index, void *context)
 }
 
 /*
- * Looks into the caller's namespace and remembers what it found. Not static, so that the verifier looks
- * at it once.
+ * Looks into the caller's namespace and remembers what it found. Not static, so that the verifier
+ * looks at it once.
  */
 __noinline int lb_client_refresh(struct bpf_sock_addr *ctx)
 {
@@ -137,7 +137,8 @@ __noinline int lb_client_refresh(struct bpf_sock_addr *ctx)
   return 1;
 }
 
-/* False when the kernel (before 6.2) does not let a program look, or the namespace has no such address. */
+/* False when the kernel (before 6.2) does not let a program look, or the namespace has no such
+ * address. */
 static __always_inline bool
 lb_client_of(struct bpf_sock_addr *ctx, bool v6, struct lb_addr *address)
 {

@@ -153,8 +153,7 @@ static __always_inline bool lb_in_ranges(__u32 id, const struct lb_addr *address
   return bpf_map_lookup_elem(&ranges4, &key);
 }
 
-/* Whether services4 or services6 may have the address: false is a proof, true a hint. */
-static __always_inline bool lb_network_has_frontends(const struct lb_addr *address, bool v6)
+static __always_inline __u8 lb_network_hints(const struct lb_addr *address, bool v6)
 {
   __u32 zero = 0;
   __u32 index = lb_network(address, v6);
@@ -162,7 +161,13 @@ static __always_inline bool lb_network_has_frontends(const struct lb_addr *addre
 
   /* As in lb_port_hints(). */
   asm volatile("" : "+r"(index));
-  return all && all->hints[index & 0xffff] & (v6 ? LB_NETWORK_FRONTEND6 : LB_NETWORK_FRONTEND4);
+  return all ? all->hints[index & 0xffff] : 0;
+}
+
+/* Whether services4 or services6 may have the address: false is a proof, true a hint. */
+static __always_inline bool lb_network_has_frontends(const struct lb_addr *address, bool v6)
+{
+  return lb_network_hints(address, v6) & (v6 ? LB_NETWORK_FRONTEND6 : LB_NETWORK_FRONTEND4);
 }
 
 #endif /* BPF_LB_SERVICE_H */

@@ -155,9 +155,9 @@ static long lb_try_port4(__u32 i, void *search) { return lb_try_port(i, search, 
 static long lb_try_port6(__u32 i, void *search) { return lb_try_port(i, search, true); }
 
 /*
- * Makes both entries of the new flow w->flow: from w->key to w->to, and the reply back; in `to` the source
- * port is the one that was found. The client's own port comes first: where nothing clashes, it stays
- * as it is. With `own_source` the flow leaves with an address of this node.
+ * Makes both entries of the new flow w->flow: from w->key to w->to, and the reply back; in `to` the
+ * source port is the one that was found. The client's own port comes first: where nothing clashes,
+ * it stays as it is. With `own_source` the flow leaves with an address of this node.
  */
 static __always_inline enum lb_create_result
 lb_flow_create(struct __sk_buff *skb, struct lb_work *w, bool v6, bool own_source, __u32 now,

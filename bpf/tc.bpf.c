@@ -76,8 +76,7 @@ static __always_inline void take(struct lb_work *w, void *entry, bool v6)
 }
 
 /* Gives a packet of a flow the tuple w->to and passes it on. */
-static __always_inline int
-forward(struct __sk_buff *skb, struct lb_work *w, bool v6)
+static __always_inline int forward(struct __sk_buff *skb, struct lb_work *w, bool v6)
 {
   struct lb_packet *p = &w->packet;
   long result = lb_route(skb, &w->to, v6, lb_wire_length(skb, p), 0, &w->fib);
@@ -213,8 +212,8 @@ static __always_inline bool is_plain(const struct lb_packet *p, const struct lb_
 
 /*
  * Brings the flow of a packet up to date, and w->to with it. False when there is none, or when the
- * packet opens a connection anew on the tuple of a closed one. `replies`: only flows from backends to
- * clients.
+ * packet opens a connection anew on the tuple of a closed one. `replies`: only flows from backends
+ * to clients.
  */
 static __always_inline bool update(bool v6, bool pending, bool replies)
 {
@@ -298,18 +297,36 @@ static __always_inline bool has_flow_port(const union lb_tuple *t, bool v6)
          LB_PORT_FLOW;
 }
 
-/* A packet of a flow that exists. */
+/*
+ * A packet of a flow that exists. Cheap tests come before the tables: what backends send comes from
+ * a port of theirs, and what clients send goes to an address of frontends, or of this node.
+ */
 static __always_inline int pass(struct __sk_buff *skb, bool v6)
 {
   struct lb_work *w = lb_work();
+  __u8 from, to, network;
+  struct lb_addr address;
   int verdict;
 
   if (!w)
     return LB_NEXT;
   verdict = parse(skb, v6, &w->packet);
-  if (verdict != LB_NO_FLOW || !has_flow_port(&w->packet.tuple, v6))
+  if (verdict != LB_NO_FLOW)
     return verdict;
-  return continued(w, v6, false) ? forward(skb, w, v6) : LB_NO_FLOW;
+  address = lb_destination(&w->packet.tuple, v6);
+  network = lb_network_hints(&address, v6);
+  from = lb_port_hints(bpf_ntohs(lb_sport(&w->packet.tuple, v6)));
+  to = lb_port_hints(bpf_ntohs(lb_dport(&w->packet.tuple, v6)));
+  if ((from & LB_PORT_FLOW ||
+       (to & LB_PORT_FLOW &&
+        (to & LB_PORT_WILDCARD || network & (v6 ? LB_NETWORK_FLOW6 : LB_NETWORK_FLOW4) ||
+         lb_address_flags(&address, v6)))) &&
+      continued(w, v6, false))
+    return forward(skb, w, v6);
+  /* The rest is for services, if there may be one. */
+  return to & LB_PORT_WILDCARD || network & (v6 ? LB_NETWORK_FRONTEND6 : LB_NETWORK_FRONTEND4)
+             ? LB_NO_FLOW
+             : LB_NEXT;
 }
 
 /* Whether a packet is addressed to this node itself. */

@@ -249,7 +249,7 @@ export const FrontendFlag = { CLUSTER_IP: 1, VIP: 2, OUTSIDE: 4 } as const;
 export const PortHint = { FRONTEND: 1, WILDCARD: 2, FLOW: 4 } as const;
 
 /** `enum lb_network_hint` */
-export const NetworkHint = { FRONTEND4: 1, FRONTEND6: 2 } as const;
+export const NetworkHint = { FRONTEND4: 1, FRONTEND6: 2, FLOW4: 4, FLOW6: 8 } as const;
 
 /** `enum lb_address_flag` */
 export const AddressFlag = { NODE: 1, NODEPORT: 2, EXTERNAL: 4 } as const;

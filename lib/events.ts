@@ -36,6 +36,7 @@ export function decodeEvent(record: Uint8Array): PortExhaustion | undefined {
 
 /** IPv4 is mapped into IPv6. */
 function unmapped(bytes: Uint8Array): string {
-  const isMapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  const isMapped =
+    bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
   return formatAddress(isMapped ? bytes.subarray(12) : bytes).text;
 }

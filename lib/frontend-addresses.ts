@@ -54,9 +54,7 @@ export class FrontendAddresses {
   }
 
   #flags({ clusterIPs, vips }: Uses): number {
-    return (
-      (clusterIPs > 0 ? FrontendFlag.CLUSTER_IP | this.#outside : 0) | (vips > 0 ? FrontendFlag.VIP : 0)
-    );
+    return (clusterIPs > 0 ? FrontendFlag.CLUSTER_IP | this.#outside : 0) | (vips > 0 ? FrontendFlag.VIP : 0);
   }
 }
 

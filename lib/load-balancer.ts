@@ -352,7 +352,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   /** A listener that throws is the process' concern, and no failure of what is told. */
-  #emitLater<Name extends 'devices' | 'devicesFailed' | 'portsExhausted'>(name: Name, ...args: LoadBalancerEvents[Name]): void {
+  #emitLater<Name extends 'devices' | 'devicesFailed' | 'portsExhausted'>(
+    name: Name,
+    ...args: LoadBalancerEvents[Name]
+  ): void {
     process.nextTick(() => (this as EventEmitter).emit(name, ...args));
   }
 

@@ -1,5 +1,5 @@
 import { NetworkHint } from './abi';
-import { type Family, ipv4Bits, ipv6Bytes } from './address';
+import { type Family, families, ipv4Bits, ipv6Bytes } from './address';
 import { type HintChange, HintTable } from './hint-table';
 import type { FrontendDefinition } from './service-definition';
 import type { ServiceRecord } from './table-image';
@@ -7,6 +7,7 @@ import type { Cidr } from './cidr';
 import type { MapOperation } from '../types/native';
 
 const bit: Record<Family, number> = { 4: NetworkHint.FRONTEND4, 6: NetworkHint.FRONTEND6 };
+const flowBit: Record<Family, number> = { 4: NetworkHint.FLOW4, 6: NetworkHint.FLOW6 };
 
 /** Counts the frontends of each network, and keeps the hints that say where some are. */
 export class NetworkHints {
@@ -34,8 +35,12 @@ export class NetworkHints {
     return [...before, ...after];
   }
 
+  /** Flows outlive the frontend that they began with, so their bit is never cleared. */
   #bits(network: number): number {
-    return (this.#frontends[4][network] ? bit[4] : 0) | (this.#frontends[6][network] ? bit[6] : 0);
+    let bits = this.#hints.at(network) & (flowBit[4] | flowBit[6]);
+    for (const family of families)
+      if (this.#frontends[family][network]) bits |= bit[family] | flowBit[family];
+    return bits;
   }
 
   #count(frontends: readonly FrontendDefinition[], by: 1 | -1, touched: Set<number>): void {

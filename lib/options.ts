@@ -232,7 +232,11 @@ export function parseSocketExceptions(
 
 function socketOptions(socketLB: unknown) {
   if (socketLB === undefined || typeof socketLB === 'boolean') {
-    return { socketLB: socketLB ?? true, hostNamespaceOnly: false, socketExceptions: { cgroups: [], netns: [] } };
+    return {
+      socketLB: socketLB ?? true,
+      hostNamespaceOnly: false,
+      socketExceptions: { cgroups: [], netns: [] },
+    };
   }
   if (typeof socketLB !== 'object') throw invalid('socketLB', 'use true, false or an object');
   const { hostNamespaceOnly, except } = optionalGroup<SocketOptions>('socketLB', socketLB ?? undefined);

@@ -22,8 +22,7 @@ export class PortHints {
     for (const { definition } of added) {
       const { frontends, backends } = definition;
       for (const frontend of frontends) touched.add(this.#count(frontend, 1));
-      if (frontends.every((f) => f.type === 'ClusterIP')) continue;
-      frontends.filter((f) => f.type !== 'ClusterIP').forEach(noteFlow);
+      frontends.forEach(noteFlow);
       backends.forEach(noteFlow);
     }
     for (const port of newFlows) touched.add(port);

@@ -93,7 +93,12 @@ function invalidOption(place: Place, field: string, value: unknown, why: string)
 /** Also for the LoadBalancer's own default. */
 export function parseAlgorithm(algorithm: unknown, place: Place): Algorithm | undefined {
   if (algorithm === undefined || algorithms.includes(algorithm)) return algorithm as Algorithm | undefined;
-  throw invalidOption(place, 'algorithm', algorithm, `is not an algorithm: use one of ${algorithms.join(', ')}`);
+  throw invalidOption(
+    place,
+    'algorithm',
+    algorithm,
+    `is not an algorithm: use one of ${algorithms.join(', ')}`,
+  );
 }
 
 /** Also for the LoadBalancer's own default. */
@@ -103,7 +108,10 @@ export function parseMaglevTableSize(size: unknown, place: Place): number | unde
   throw invalidOption(place, 'maglevTableSize', size, 'is not a prime from 251 to 131071');
 }
 
-function parseAffinityTimeout({ sessionAffinity, sessionAffinityTimeout }: ServiceSpec, place: Place): number {
+function parseAffinityTimeout(
+  { sessionAffinity, sessionAffinityTimeout }: ServiceSpec,
+  place: Place,
+): number {
   if (![undefined, 'None', 'ClientIP'].includes(sessionAffinity)) {
     throw invalidOption(place, 'sessionAffinity', sessionAffinity, "is neither 'None' nor 'ClientIP'");
   }
@@ -116,7 +124,8 @@ function parseAffinityTimeout({ sessionAffinity, sessionAffinityTimeout }: Servi
 
 function parseSourceRanges(ranges: unknown, place: Place): readonly Cidr[] {
   if (ranges === undefined) return [];
-  if (!Array.isArray(ranges)) throw invalidOption(place, 'sourceRanges', ranges, 'is not an array of CIDR ranges');
+  if (!Array.isArray(ranges))
+    throw invalidOption(place, 'sourceRanges', ranges, 'is not an array of CIDR ranges');
   const parsed = ranges.map((range, i) => parseCidr(range, place.at('sourceRanges', i)));
   return [...new Map(parsed.map((range) => [range.text, range])).values()];
 }

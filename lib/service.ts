@@ -146,6 +146,9 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
     ...(algorithm && { algorithm }),
     ...(maglevTableSize && { maglevTableSize }),
     ...(affinityTimeout > 0 && { sessionAffinity: 'ClientIP', sessionAffinityTimeout: affinityTimeout }),
-    ...(sourceRanges.length > 0 && { sourceRanges: sourceRanges.map(({ text }) => text), sourceRangesPolicy }),
+    ...(sourceRanges.length > 0 && {
+      sourceRanges: sourceRanges.map(({ text }) => text),
+      sourceRangesPolicy,
+    }),
   };
 }

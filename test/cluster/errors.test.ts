@@ -72,7 +72,7 @@ describe('errors', () => {
       ['a malformed backend', 'ERR_BPF_INVALID_ADDRESS', { backends: [{ ...backend, address: 'pod1' }] }],
       ['port 0', 'ERR_BPF_INVALID_PORT', { frontends: [{ ...frontend, port: 0 }] }],
       ['port 70000', 'ERR_BPF_INVALID_PORT', { backends: [{ ...backend, port: 70000 }] }],
-      ['an unknown protocol', 'ERR_BPF_INVALID_PROTOCOL', { frontends: [{ ...frontend, protocol: 'SCTP' }] }],
+      ['an unknown protocol', 'ERR_BPF_INVALID_PROTOCOL', { frontends: [{ ...frontend, protocol: 'DCCP' }] }],
       ['mixed families', 'ERR_BPF_MIXED_FAMILIES', { backends: [{ ...backend, address: 'fd00:244:1::11' }] }],
       ['an empty name', 'ERR_BPF_INVALID_NAME', { name: '' }],
       ['a name of an internal service', 'ERR_BPF_INVALID_NAME', { name: '\0canary' }],

@@ -32,7 +32,7 @@ describe('socket layer: when nobody can serve', () => {
 
   before(async () => {
     const [node] = cluster.nodes;
-    lb = await openLoadBalancer(cluster.cleanup, node);
+    lb = await openLoadBalancer(cluster.cleanup, node, { nodePortAddresses: ['primary', 'localhost'] });
     callers = [node, node.pods[1]];
   });
 

@@ -71,7 +71,7 @@ describe('socket layer: frontends', () => {
     for (const address of Object.values(outsider)) {
       await listen(cleanup, client, { port: 81, address, name: 'the address itself' });
     }
-    const lb = await openLoadBalancer(cleanup, node);
+    const lb = await openLoadBalancer(cleanup, node, { nodePortAddresses: ['primary', 'localhost'] });
     await lb.apply(services());
   });
 
@@ -81,7 +81,7 @@ describe('socket layer: frontends', () => {
     [
       "NodePort on the node's addresses",
       ['the host', 'a pod'],
-      ['10.100.0.1', mapped('10.100.0.1'), 'fd00:100::1', '10.244.1.1', 'fd00:244:1::1'],
+      ['10.100.0.1', mapped('10.100.0.1'), 'fd00:100::1'],
       nodePort,
     ],
     [
@@ -164,6 +164,15 @@ describe('socket layer: frontends', () => {
       }
     });
 
+    it("NodePorts at addresses that are not primary, as that of pods' gateway", async () => {
+      for (const caller of [cluster.nodes[0], cluster.nodes[0].pods[0]]) {
+        const peer = await caller.peer();
+        for (const address of ['10.244.1.1', 'fd00:244:1::1']) {
+          await assert.rejects(peer.tcp({ address, port: nodePort }), { code: 'ECONNREFUSED' });
+        }
+      }
+    });
+
     it('HostPort with hostIP, on other addresses of the node', async () => {
       const peer = await cluster.nodes[0].peer();
       for (const address of ['10.244.1.1', 'fd00:244:1::1', '127.0.0.1', '::1']) {
@@ -171,16 +180,21 @@ describe('socket layer: frontends', () => {
       }
     });
 
-    it('other ports, and the other protocol, of a frontend', async () => {
+    it('unknown ports, and the other protocol, of an active ClusterIP are rejected', async () => {
       const peer = await cluster.nodes[0].peer();
-      // Left alone, these have no route.
-      await assert.rejects(peer.tcp({ address: '10.96.0.1', port: 81 }), { code: 'ENETUNREACH' });
-      await assert.rejects(peer.tcp({ address: '10.96.0.1', port: 82 }), { code: 'ENETUNREACH' });
+      await assert.rejects(peer.tcp({ address: '10.96.0.1', port: 81 }), { code: 'ECONNREFUSED' });
+      await assert.rejects(peer.tcp({ address: '10.96.0.1', port: 82 }), { code: 'ECONNREFUSED' });
       assertBalanced(
         await ask(peer, 'connected UDP', { address: '10.96.0.1', port: 82 }),
         { address: '10.96.0.1', port: 82 },
         cluster.pods,
       );
+    });
+
+    it('other ports of a VIP are left alone', async () => {
+      const peer = await cluster.nodes[0].peer();
+      // They have no route.
+      await assert.rejects(peer.tcp({ address: '198.51.100.1', port: 81 }), { code: 'ENETUNREACH' });
     });
 
     it('processes that are not in the cgroup', async () => {

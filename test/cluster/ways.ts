@@ -24,6 +24,13 @@ export function udpType(address: string): 'udp4' | 'udp6' {
   return isIPv6(address) ? 'udp6' : 'udp4';
 }
 
+let datagramPorts = 0;
+
+/** Below the ephemeral ones: a port that the kernel gave out again would meet the flow of an earlier datagram. */
+function nextDatagramPort(): number {
+  return 10_000 + (datagramPorts++ % 20_000);
+}
+
 /** Asks once. `source` is where a datagram came from. */
 export async function ask(
   peer: Peer,
@@ -32,7 +39,7 @@ export async function ask(
   timeout?: number,
 ): Promise<Exchange & { source?: Endpoint }> {
   const silence = timeout === undefined ? {} : { timeout };
-  const udp = { type: udpType(to.address), ...silence };
+  const udp = { type: udpType(to.address), localPort: nextDatagramPort(), ...silence };
   switch (way) {
     case 'TCP':
       return peer.tcp(to, silence);

@@ -56,6 +56,7 @@ const calls: Calls = {
     queue = new CommitQueue(native, table, datapath);
     layer = new DeviceLayer(native, datapath, new Hooks(datapath, undefined), options);
     await layer.select(options.devices);
+    await queue.add((tx) => tx.useNodeAddresses(layer.nodeAddresses));
     for (const { name, ifindex } of layer.devices) ifindexes[name] = ifindex;
     return ifindexes;
   },

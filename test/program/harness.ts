@@ -18,7 +18,7 @@ function ip(...args: string[]): void {
 
 /**
  * A node with two devices in a namespace of its own: `eth0` towards clients (203.0.113.1/24, 2001:db8:1::1/64) and
- * `eth1` towards another node (10.0.9.1/24, fd00:9::1/64), which leads to pods in 10.244.2.0/24 and fd00:2::/64. `pod0`
+ * `eth1` towards another node (10.0.9.1/24, fd00:9::1/64), which leads to pods in 10.244.2.0/24 and fd00:2::/64. `lxc0`
  * leads to pods of the node, 10.244.1.0/24 and fd00:1::/64. Neighbours need not exist: nothing leaves.
  */
 export class Harness {
@@ -62,7 +62,7 @@ export class Harness {
       for (const [name, v4, v6] of [
         ['eth0', '203.0.113.1/24', '2001:db8:1::1/64'],
         ['eth1', '10.0.9.1/24', 'fd00:9::1/64'],
-        ['pod0', '10.244.1.1/24', 'fd00:1::1/64'],
+        ['lxc0', '10.244.1.1/24', 'fd00:1::1/64'],
       ] as const) {
         inside('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`);
         inside('link', 'set', name, 'address', deviceAddress, 'up');

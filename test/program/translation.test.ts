@@ -1,27 +1,9 @@
 import assert from 'node:assert/strict';
 
 import { skip } from '../support/skip';
+import { families } from './families';
 import { Harness, verdicts } from './harness';
 import { assertSameFrame, build, type Packet, parse } from './packets';
-
-const families = {
-  IPv4: {
-    client: '203.0.113.2',
-    node: '203.0.113.1',
-    vip: '198.51.100.7',
-    snat: '10.0.9.1',
-    local: '10.244.1.2',
-    remote: '10.244.2.2',
-  },
-  IPv6: {
-    client: '2001:db8:1::2',
-    node: '2001:db8:1::1',
-    vip: '2001:db8:f::7',
-    snat: 'fd00:9::1',
-    local: 'fd00:1::2',
-    remote: 'fd00:2::2',
-  },
-};
 
 describe('program: translation, byte for byte', function () {
   let harness: Harness;
@@ -50,22 +32,6 @@ describe('program: translation, byte for byte', function () {
       name: 'remote',
       frontends: frontends(30002, 82),
       backends: backends('remote'),
-    });
-    await harness.call('put', {
-      name: 'cluster',
-      frontends: [{ type: 'ClusterIP', address: '10.96.0.1', port: 83 }],
-      backends: [{ address: '10.244.1.2', port: 8080 }],
-    });
-    await harness.call('put', {
-      name: 'elsewhere',
-      frontends: [{ type: 'NodePort', port: 30003 }],
-      backends: [{ address: '10.244.2.2', port: 8080 }],
-      externalTrafficPolicy: 'Local',
-    });
-    await harness.call('put', {
-      name: 'empty',
-      frontends: [{ type: 'NodePort', port: 30004 }],
-      backends: [],
     });
   });
 
@@ -246,12 +212,6 @@ describe('program: translation, byte for byte', function () {
     });
   }
 
-  it('IPv4 options are carried along', async () => {
-    const sent = request({ options: Buffer.from([7, 7, 4, 0, 0, 0, 0, 0]) });
-    const { frame } = await harness.run('bpf_lb_ingress', 'eth0', build(sent));
-    assertSameFrame(frame, build({ ...sent, destination: '10.244.1.2', destinationPort: 8080, ttl: 63 }));
-  });
-
   it('every payload keeps its checksum', async () => {
     for (let i = 0; i < 400; i++) {
       const payload = Uint8Array.from({ length: i % 40 }, () => Math.floor(Math.random() * 256));
@@ -272,13 +232,6 @@ describe('program: translation, byte for byte', function () {
     'a NodePort on an address of a device that is not selected': build(
       request({ destination: '10.244.1.1' }),
     ),
-    'a ClusterIP, which is not served from outside': build(
-      request({ destination: '10.96.0.1', destinationPort: 83 }),
-    ),
-    'a fragment': build(request({ fragment: 0x2000 })),
-    'a later fragment': build(request({ fragment: 0x00b9 })),
-    'a TCP segment of an unknown connection': build(request({ flags: 'A' })),
-    'a frontend without backends: the stack refuses': build(request({ destinationPort: 30004 })),
     'an ICMP message': (() => {
       const frame = build(request({}));
       frame[23] = 1;
@@ -302,23 +255,6 @@ describe('program: translation, byte for byte', function () {
       assert.equal(result.retval, verdicts.next);
       assertSameFrame(result.frame, build(sent));
     }
-  });
-
-  it('drops silently what traffic policy Local has no backend for', async () => {
-    const before = await harness.call('counters');
-    const { retval } = await harness.run(
-      'bpf_lb_ingress',
-      'eth0',
-      build(request({ destinationPort: 30003 })),
-    );
-    assert.equal(retval, verdicts.drop);
-    const after = await harness.call('counters');
-    assert.equal(after.DROP_NO_LOCAL_BACKEND, (before.DROP_NO_LOCAL_BACKEND ?? 0) + 1);
-  });
-
-  it('drops a packet whose time to live ends here', async () => {
-    const { retval } = await harness.run('bpf_lb_ingress', 'eth0', build(request({ ttl: 1 })));
-    assert.equal(retval, verdicts.drop);
   });
 
   it('survives every truncation and every corrupted header byte', async () => {

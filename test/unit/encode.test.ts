@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
 
-import { ServiceFlag } from '../../lib/abi';
-import { encodeAddress, encodeDevice, encodeSettings, encodeUint32, serviceFlags } from '../../lib/encode';
+import { layouts } from '../../lib/abi';
+import { parseCidr } from '../../lib/cidr';
+import {
+  encodeAddress,
+  encodeDevice,
+  encodeException,
+  encodeRange,
+  encodeSettings,
+  encodeUint32,
+  type Settings,
+} from '../../lib/encode';
+import { Place } from '../../lib/place';
 import { defineService } from '../../lib/service-definition';
 import { ServiceTable } from '../../lib/service-table';
-import type { FrontendSpec, TrafficPolicy } from '../../lib/spec';
 import { deletions } from '../../lib/table-image';
 import { Transaction } from '../../lib/transaction';
 
@@ -18,6 +27,8 @@ describe('bytes of the tables', () => {
   const table = new ServiceTable({ frontends: 8, backends: 32 }, new Set());
   /* So that no number is its neighbour's. */
   table.ranges.allocate(5);
+  for (let i = 0; i < 8; i++) table.nextGroup();
+  for (let i = 0; i < 10; i++) table.nextRanges();
   const tx = new Transaction(table);
   tx.put(
     defineService({
@@ -28,10 +39,24 @@ describe('bytes of the tables', () => {
         { type: 'LoadBalancer', address: '2001:db8::9', port: 443 },
       ],
       backends: [
-        { address: '10.244.0.1', port: 8080, weight: 258, local: true },
+        { address: '10.244.0.1', port: 8080, weight: 3, local: true },
         { address: '10.244.0.2', port: 8081 },
         { address: 'fd00::1', port: 8082 },
       ],
+      sessionAffinity: 'ClientIP',
+      sessionAffinityTimeout: 258,
+    }),
+  );
+  tx.put(
+    defineService({
+      name: 'maglev',
+      frontends: [{ type: 'ClusterIP', address: '10.96.1.3', port: 81 }],
+      backends: [
+        { address: '10.244.0.1', port: 8080 },
+        { address: '10.244.0.2', port: 8080, local: true },
+      ],
+      algorithm: 'maglev',
+      maglevTableSize: 251,
     }),
   );
   const operations = tx.operations();
@@ -42,7 +67,7 @@ describe('bytes of the tables', () => {
   };
 
   it('keys of services4: address, port, protocol', () => {
-    assert.equal(hex(update('services4').keys), '0a600102 00500600 00000000 75801100');
+    assert.equal(hex(update('services4').keys), '0a600102 00500600 00000000 75801100 0a600103 00510600');
   });
 
   it('keys of services6', () => {
@@ -50,21 +75,24 @@ describe('bytes of the tables', () => {
     assert.equal(hex(update('services6').keys.slice(-20)), `${address} 01bb0600`);
   });
 
-  it('values: check, set, flags, both ranges, id', () => {
-    const [clusterIP, nodePort] = [0, 40].map((at) => update('services4').values.slice(at, at + 40));
-    //                            check             set      flags    first    count    local    count    id       pad
-    assert.equal(
-      hex(clusterIP),
-      '06000050 0a600102 01000000 11000000 05000000 02000000 06000000 01000000 01000000 00000000',
-    );
-    assert.equal(
-      hex(nodePort),
-      '11007580 00000000 01000000 33000000 05000000 02000000 06000000 01000000 02000000 00000000',
-    );
+  it('values: check, set, flags, both ranges, id, what all frontends share, Maglev tables', () => {
+    const size = 64;
+    assert.equal(layouts.lb_service.size, size);
+    const values = [0, 1, 2].map((i) => hex(update('services4').values.slice(i * size, (i + 1) * size)));
+    //   check             set      flags    first    count    local    count    id       group    affinity ranges
+    assert.deepEqual(values, [
+      '06000050 0a600102 01000000 91060000 05000000 02000000 07000000 01000000 01000000 09000000 02010000 0b000000 ' +
+        '00000000 00000000 00000000 00000000',
+      '11007580 00000000 01000000 f3060000 05000000 02000000 07000000 01000000 02000000 09000000 02010000 0b000000 ' +
+        '00000000 00000000 00000000 00000000',
+      // The second table begins with the word after the first one, which has 251 slots in 63 words of four.
+      '06000051 0a600103 03000000 91080000 09000000 02000000 0b000000 01000000 04000000 0a000000 00000000 0c000000 ' +
+        '00000000 fb000000 fc000000 fb000000',
+    ]);
   });
 
   it('the check of an IPv6 key folds the whole address', () => {
-    const value = update('services6').values.slice(-40);
+    const value = update('services6').values.slice(-layouts.lb_service.size);
     const [low, high] = [Buffer.from(value).readUInt32LE(0), Buffer.from(value).readUInt32LE(4)];
     const word = (text: string) => Buffer.from(text, 'hex').readUInt32LE();
     // As bpf/service.h: high half of the address in front of the low one, all of it xored, port and protocol below.
@@ -72,18 +100,32 @@ describe('bytes of the tables', () => {
     assert.equal(low, (word('00000000') ^ word('00000009') ^ ((word('01bb0000') << 16) | 6)) >>> 0);
   });
 
-  it('backends: address as IPv6, port, weight, set, flags; those of this node behind the others', () => {
+  it('backends: address as IPv6, port, flags, set, threshold and alias; the cluster-wide list, then the local one', () => {
     const store = operations.find((op) => op.map === 'backends');
     assert.ok(store?.kind === 'store');
     assert.equal(store.offset, 5 * 32);
     assert.deepEqual(
-      [0, 32, 64].map((at) => hex(store.bytes.slice(at, at + 32))),
+      [0, 32, 64, 96].map((at) => hex(store.bytes.slice(at, at + 32))),
       [
-        '00000000 00000000 0000ffff 0af40002 1f910100 01000000 00000000 00000000',
-        '00000000 00000000 0000ffff 0af40001 1f900201 01000000 01000000 00000000',
-        'fd000000 00000000 00000000 00000001 1f920100 02000000 00000000 00000000',
+        // Of two slots for weights 3 and 1, one and a half are the first backend's.
+        '00000000 00000000 0000ffff 0af40001 1f900100 01000000 ffffffff 00000000',
+        '00000000 00000000 0000ffff 0af40002 1f910000 01000000 00000080 00000000',
+        '00000000 00000000 0000ffff 0af40001 1f900100 01000000 ffffffff 00000000',
+        'fd000000 00000000 00000000 00000001 1f920000 02000000 ffffffff 00000000',
       ],
     );
+  });
+
+  it('Maglev tables: indexes into the range, four to a word', () => {
+    const stores = operations.filter((op) => op.map === 'maglev');
+    const [cluster, local] = stores.map((op) => op.kind === 'store' && op);
+    assert.ok(cluster && local && stores.length === 2);
+    assert.deepEqual([cluster.offset, cluster.bytes.length], [0, 63 * 8]);
+    assert.deepEqual([local.offset, local.bytes.length], [63 * 8, 63 * 8]);
+    const slots = (bytes: Uint8Array) =>
+      Array.from({ length: 251 }, (_, i) => Buffer.from(bytes).readUInt16LE(2 * i));
+    assert.deepEqual(new Set(slots(cluster.bytes)), new Set([0, 1]));
+    assert.deepEqual(new Set(slots(local.bytes)), new Set([0]));
   });
 
   it('deletions: the keys that nobody owns any more', () => {
@@ -114,73 +156,76 @@ describe('bytes of the tables', () => {
     );
   });
 
-  it('settings', () => {
-    const bytes = encodeSettings({
-      hostNetns: 0x0102030405060708n,
-      snatPorts: [61000, 65535],
-      originSlots: 1024,
-      flowLifetimes: { opening: 1, established: 2, closing: 3, datagram: 4 },
-    });
-    assert.equal(hex(bytes), '08070605 04030201 48eeffff 01000000 02000000 03000000 04000000 ff030000');
+  it('ranges: length of the prefix with the id, id, address', () => {
+    const range = (text: string) => parseCidr(text, new Place('test'));
+    assert.equal(hex(encodeRange(0x0102, range('10.96.0.0/12'))), '2c000000 02010000 0a600000');
+    assert.equal(
+      hex(encodeRange(3, range('2001:db8::/33'))),
+      '41000000 03000000 20010db8 00000000 00000000 00000000',
+    );
+  });
+
+  it('exceptions: the id of a cgroup or the cookie of a namespace, and which of them it is', () => {
+    assert.equal(hex(encodeException(1, 0x0102030405060708n)), '08070605 04030201 01000000 00000000');
   });
 });
 
-describe('flags of a frontend', () => {
-  const node = new Set(['192.0.2.1', '2001:db8::1']);
-  const { SOCKET, DEVICE, SOCKET_LOCAL, DEVICE_LOCAL, USABLE, BIND } = ServiceFlag;
+describe('bytes of the settings', () => {
+  const none = {
+    hostSocketsOnly: false,
+    socketExceptions: false,
+    localhost: false,
+    reject: false,
+    answerEcho: false,
+    masqueradeLocal: false,
+    serviceRanges: false,
+  };
+  const settings: Settings = {
+    hostNetns: 0x0102030405060708n,
+    snatPorts: [61000, 65535],
+    originSlots: 1024,
+    flowLifetimes: { opening: 1, established: 2, halfClosed: 5, closing: 3, datagram: 4 },
+    rejectsPerSecond: 515,
+    flags: none,
+  };
+  const stepsAt = 48;
 
-  function flags(
-    frontend: FrontendSpec,
-    external: TrafficPolicy = 'Cluster',
-    internal: TrafficPolicy = 'Cluster',
-  ) {
-    const definition = defineService({
-      name: 'web',
-      frontends: [frontend],
-      backends: [],
-      externalTrafficPolicy: external,
-      internalTrafficPolicy: internal,
+  it('namespace, flags, ports, lifetimes, origins, limits', () => {
+    assert.equal(
+      hex(encodeSettings(settings).slice(0, stepsAt)),
+      '08070605 04030201 00000000 48eeffff ' +
+        '01000000 02000000 05000000 03000000 04000000 ff030000 03020000 e8030000',
+    );
+  });
+
+  it('a bit for each flag', () => {
+    const bits = Object.keys(none).map((name) =>
+      Buffer.from(encodeSettings({ ...settings, flags: { ...none, [name]: true } })).readUInt32LE(8),
+    );
+    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64]);
+  });
+
+  for (const size of [1, 2, 3, 7, 64, 1000, 2767, 32767, 32768, 65535]) {
+    it(`each walk through a window of ${size} ports reaches every port`, () => {
+      const [min, max] = [65536 - size, 65535];
+      const bytes = Buffer.from(encodeSettings({ ...settings, snatPorts: [min, max] }));
+      const steps = Array.from({ length: 256 }, (_, i) => bytes.readUInt16LE(stepsAt + 2 * i));
+      assert.equal(bytes.length, stepsAt + 512);
+      const seen = new Uint16Array(size);
+      for (const [i, step] of steps.entries()) {
+        /* As lb_walk_next() of bpf/snat.h goes on. */
+        for (let n = 0, at = 0; n < size; n++, at = at + step >= size ? at + step - size : at + step) {
+          seen[at] = i + 1;
+        }
+        assert.ok(step >= 1 && seen.every((walk) => walk === i + 1), `step ${step}`);
+      }
     });
-    return serviceFlags(definition.frontends[0]!, definition, false, node);
   }
 
-  const at = (type: FrontendSpec['type'], address?: string): FrontendSpec => ({
-    type,
-    port: 80,
-    ...(address ? { address } : {}),
-  });
-
-  it('ClusterIP: sockets alone', () => {
-    assert.equal(flags(at('ClusterIP', '10.96.0.1')), SOCKET);
-    assert.equal(flags(at('ClusterIP', '10.96.0.1'), 'Local', 'Cluster'), SOCKET);
-    assert.equal(flags(at('ClusterIP', '10.96.0.1'), 'Cluster', 'Local'), SOCKET | SOCKET_LOCAL);
-  });
-
-  it('NodePort and LoadBalancer: sockets and devices, and the port is taken', () => {
-    for (const frontend of [at('NodePort'), at('LoadBalancer', '203.0.113.1')]) {
-      assert.equal(flags(frontend), SOCKET | DEVICE | BIND);
-      assert.equal(flags(frontend, 'Local', 'Local'), SOCKET | DEVICE | DEVICE_LOCAL | BIND);
-    }
-  });
-
-  it('ExternalIPs: sockets only where the address is the node', () => {
-    assert.equal(flags(at('ExternalIPs', '203.0.113.1')), DEVICE | BIND);
-    assert.equal(flags(at('ExternalIPs', '192.0.2.1')), DEVICE | BIND | SOCKET);
-    assert.equal(flags(at('ExternalIPs', '2001:DB8::1')), DEVICE | BIND | SOCKET);
-  });
-
-  it('HostPort: its address, or all; never to devices on loopback', () => {
-    assert.equal(flags(at('HostPort')), SOCKET | DEVICE);
-    assert.equal(flags(at('HostPort', '192.0.2.1')), SOCKET | DEVICE);
-    assert.equal(flags(at('HostPort', '203.0.113.1')), DEVICE);
-    assert.equal(flags(at('HostPort', '127.0.0.1')), SOCKET);
-  });
-
-  it('a service with a usable backend says so', () => {
-    const definition = defineService({ name: 'web', frontends: [at('NodePort')], backends: [] });
-    assert.equal(
-      serviceFlags(definition.frontends[0]!, definition, true, node),
-      SOCKET | DEVICE | BIND | USABLE,
-    );
+  it('walks differ, so that two that meet part again', () => {
+    const bytes = Buffer.from(encodeSettings({ ...settings, snatPorts: [32768, 65535] }));
+    const steps = new Set(Array.from({ length: 256 }, (_, i) => bytes.readUInt16LE(stepsAt + 2 * i)));
+    /* Of 256 draws among 16,384 about two repeat an earlier one; more than 56 never do. */
+    assert.ok(steps.size > 200, `${steps.size} different steps`);
   });
 });

@@ -1,17 +1,31 @@
-import { layouts } from '../../lib/abi';
+import { layouts, MaglevLimit } from '../../lib/abi';
 import type { MapOperation } from '../../types/native';
 
 const service = layouts.lb_service.fields;
 const backend = layouts.lb_backend.fields;
 
+/** Bytes of the keys and values of the hash tables and tries. */
+const sizes: Record<string, { key: number; value: number }> = {
+  services4: { key: layouts.lb_key4.size, value: layouts.lb_service.size },
+  services6: { key: layouts.lb_key6.size, value: layouts.lb_service.size },
+  frontends4: { key: layouts.lb_address4.size, value: layouts.lb_frontend_info.size },
+  frontends6: { key: layouts.lb_address6.size, value: layouts.lb_frontend_info.size },
+  ranges4: { key: layouts.lb_range4.size, value: 1 },
+  ranges6: { key: layouts.lb_range6.size, value: 1 },
+};
+
 /** Service tables as the kernel keeps them: what operations of the addon do, done to plain memory. */
 export class KernelTables {
-  readonly hashes: Record<string, Map<string, Uint8Array>> = { services4: new Map(), services6: new Map() };
+  /** Values by their keys in hex. */
+  readonly hashes: Record<string, Map<string, Uint8Array>> = Object.fromEntries(
+    Object.keys(sizes).map((map) => [map, new Map()]),
+  );
   readonly arrays: Record<string, Uint8Array>;
 
-  constructor(backends: number) {
+  constructor(backends: number, maglevSlots = 0) {
     this.arrays = {
       backends: new Uint8Array(backends * layouts.lb_backend.size),
+      maglev: new Uint8Array(Math.ceil(maglevSlots / MaglevLimit.SLOTS_PER_WORD) * layouts.lb_maglev_word.size),
       ports: new Uint8Array(65536),
       networks: new Uint8Array(65536),
     };
@@ -32,13 +46,15 @@ export class KernelTables {
       return;
     }
     const hash = this.hashes[operation.map];
-    if (!hash) throw new Error(`no table ${operation.map}`);
-    const keySize = layouts[operation.map === 'services4' ? 'lb_key4' : 'lb_key6'].size;
-    const valueSize = layouts.lb_service.size;
-    for (let i = 0; i * keySize < operation.keys.length; i++) {
-      const key = Buffer.from(operation.keys.subarray(i * keySize, (i + 1) * keySize)).toString('hex');
+    const size = sizes[operation.map];
+    if (!hash || !size) throw new Error(`no table ${operation.map}`);
+    const count = operation.keys.length / size.key;
+    if (operation.kind === 'update' && operation.values.length !== count * size.value)
+      throw new Error('keys and values do not match');
+    for (let i = 0; i < count; i++) {
+      const key = Buffer.from(operation.keys.subarray(i * size.key, (i + 1) * size.key)).toString('hex');
       if (operation.kind === 'delete') hash.delete(key);
-      else hash.set(key, operation.values.slice(i * valueSize, (i + 1) * valueSize));
+      else hash.set(key, operation.values.slice(i * size.value, (i + 1) * size.value));
     }
   }
 

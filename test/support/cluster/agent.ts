@@ -9,6 +9,7 @@ import {
   type OpenOptions,
   type Service,
   type ServiceSpec,
+  type SocketExceptions,
 } from '../../../lib';
 import { answerParent } from './process';
 import { type Channel, remote, type Remote, serve } from './rpc';
@@ -66,6 +67,7 @@ const functions = {
     await at(id).selectDevices(patterns);
     return devicesOf(at(id));
   },
+  exceptSockets: (id: number, exceptions?: SocketExceptions) => at(id).exceptSockets(exceptions),
   devices: (id: number) => devicesOf(at(id)),
   /** Events since the LoadBalancer was opened. */
   deviceChanges: (id: number) => deviceChanges.get(id) ?? [],

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+
+import { makeCgroup } from '../support/cluster/cgroup';
+import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
+import type { PeerFunctions } from '../support/cluster/peer';
+import { start } from '../support/cluster/process';
+import type { Remote } from '../support/cluster/rpc';
+import { useTwoNodes } from '../support/cluster/suite';
+import type { Node } from '../support/cluster/two-nodes';
+import { counted } from './counters';
+import { ask, assertBalanced, backendsOf, both, families, ways } from './ways';
+
+const clusterIP = { 4: '10.96.0.1', 6: 'fd00:96::1' };
+
+describe('sockets that are left alone, by cgroup and by network namespace', () => {
+  const cluster = useTwoNodes();
+  /** In a cgroup below the node's, in the namespace of its first pod. */
+  let inner: Remote<PeerFunctions>;
+  let innerCgroup: string;
+  let node: Node;
+
+  before(async () => {
+    [node] = cluster.nodes;
+    innerCgroup = makeCgroup(cluster.cleanup, 'inner', node.cgroup);
+    const place = { namespace: node.pods[0].namespace, cgroup: innerCgroup };
+    inner = await start<PeerFunctions>(cluster.cleanup, place, 'peer.ts');
+  });
+
+  async function open(except?: { cgroups?: string[]; netns?: string[] }): Promise<RemoteLoadBalancer> {
+    const lb = await openLoadBalancer(cluster.cleanupEach, node, {
+      devices: ['eth0', 'lxc+'],
+      ...(except ? { socketLB: { except } } : {}),
+    });
+    await lb.upsertService({
+      name: 'web',
+      frontends: families.flatMap((f) => both({ type: 'ClusterIP', address: clusterIP[f], port: 80 })),
+      backends: backendsOf(cluster.pods, node),
+    });
+    return lb;
+  }
+
+  /** Served in any case: where it was translated shows in the counters. */
+  async function assertTranslated(
+    lb: RemoteLoadBalancer,
+    peer: Remote<PeerFunctions>,
+    where: 'at the socket' | 'per packet',
+  ): Promise<void> {
+    for (const family of families) {
+      const to = { address: clusterIP[family], port: 80 };
+      for (const way of ways) {
+        const growth = await counted(lb, async () =>
+          assertBalanced(await ask(peer, way, to), to, cluster.pods),
+        );
+        assert.deepEqual(
+          [growth.SOCKET_TRANSLATED, growth.FLOW_CREATED],
+          where === 'at the socket' ? [1, 0] : [0, 1],
+          `${way} to ${to.address}`,
+        );
+      }
+    }
+  }
+
+  const netnsOf = (pod: { namespace: { name: string } }) => `/run/netns/${pod.namespace.name}`;
+
+  it("opened with a pod's network namespace: its packets are translated, and the sockets of others", async () => {
+    const [pod, other] = node.pods;
+    const lb = await open({ netns: [netnsOf(pod)] });
+    await assertTranslated(lb, await pod.peer(), 'per packet');
+    await assertTranslated(lb, inner, 'per packet');
+    await assertTranslated(lb, await other.peer(), 'at the socket');
+    await assertTranslated(lb, await node.peer(), 'at the socket');
+  });
+
+  it('opened with a cgroup: the packets of its processes are translated, and the sockets of others', async () => {
+    const lb = await open({ cgroups: [innerCgroup] });
+    await assertTranslated(lb, inner, 'per packet');
+    await assertTranslated(lb, await node.pods[0].peer(), 'at the socket');
+  });
+
+  it('a cgroup stands for all that are below it', async () => {
+    const lb = await open({ cgroups: [node.cgroup] });
+    await assertTranslated(lb, inner, 'per packet');
+    await assertTranslated(lb, await node.pods[0].peer(), 'per packet');
+  });
+
+  it('exceptSockets() changes it at run time, and what is translated stays so', async () => {
+    const [pod, other] = node.pods;
+    const lb = await open();
+    const peer = await pod.peer();
+    const before = await peer.open({ address: clusterIP[4], port: 80 });
+    await assertTranslated(lb, peer, 'at the socket');
+    await lb.exceptSockets({ netns: [netnsOf(pod)] });
+    await assertTranslated(lb, peer, 'per packet');
+    await assertTranslated(lb, await other.peer(), 'at the socket');
+    assert.equal(await peer.echo(before.id, 'still here'), 'still here');
+    assert.deepEqual(await peer.peerName(before.id), before.peer);
+    const between = await peer.open({ address: clusterIP[6], port: 80 });
+    await lb.exceptSockets({ cgroups: [innerCgroup] });
+    await assertTranslated(lb, peer, 'at the socket');
+    await assertTranslated(lb, inner, 'per packet');
+    await lb.exceptSockets();
+    await assertTranslated(lb, inner, 'at the socket');
+    assert.equal(await peer.echo(between.id, 'still here'), 'still here');
+    for (const { id } of [before, between]) await peer.dropConnection(id);
+  });
+
+  it('a path that is none is an error, and changes nothing', async () => {
+    const [pod] = node.pods;
+    const lb = await open({ netns: [netnsOf(pod)] });
+    for (const wrong of [
+      { cgroups: ['/no/such/cgroup'] },
+      { netns: ['/no/such/netns'] },
+      { netns: ['relative'] },
+    ]) {
+      await assert.rejects(lb.exceptSockets(wrong), (error: NodeJS.ErrnoException) =>
+        /^ERR_BPF_/.test(error.code ?? ''),
+      );
+    }
+    await assertTranslated(lb, await pod.peer(), 'per packet');
+  });
+});
