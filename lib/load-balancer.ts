@@ -398,7 +398,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   #readStatus(): Status {
-    return readStatus(this.#socketLayer, this.devices, this.#options.nodePortRange);
+    return readStatus(this.#socketLayer, this.devices, this.#options);
   }
 
   #checkOpen(): void {

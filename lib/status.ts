@@ -1,5 +1,7 @@
 import type { Device } from './device';
+import type { Options } from './options';
 import type { SocketLayer, Verification } from './socket-layer';
+import type { Algorithm } from './spec';
 import { formatTable } from './table-format';
 
 /** What the datapath does, as far as it was verified. Plain data. */
@@ -10,7 +12,8 @@ export interface StatusData {
     /** A canary socket was translated, and all programs are on their hooks. */
     readonly enabled: boolean;
     readonly tracing: false;
-    readonly coverage: 'Full';
+    /** `Hostns-only`: pods' sockets are left alone, their packets are translated where their devices are selected. */
+    readonly coverage: 'Full' | 'Hostns-only';
     readonly cgroup: string | undefined;
     readonly verified: { readonly ipv4: Verification | 'off'; readonly ipv6: Verification | 'off' };
   };
@@ -23,8 +26,11 @@ export interface StatusData {
     readonly attached: boolean;
   }[];
   readonly mode: 'SNAT';
-  readonly backendSelection: 'Random';
-  readonly sessionAffinity: false;
+  /** Of services that do not say. */
+  readonly backendSelection: Algorithm;
+  /** Slots of Maglev tables, where that is the same for all. */
+  readonly maglevTableSize: number | undefined;
+  readonly sessionAffinity: boolean;
   readonly gracefulTermination: boolean;
   readonly nat46x64: false;
   readonly xdpAcceleration: 'Disabled';
@@ -51,6 +57,12 @@ export class Status {
     return this.data;
   }
 
+  get #backendSelection(): string {
+    const { backendSelection, maglevTableSize } = this.data;
+    if (backendSelection !== 'maglev') return backendSelection === 'random' ? 'Random' : 'Least Connections';
+    return maglevTableSize === undefined ? 'Maglev' : `Maglev (Table Size: ${maglevTableSize})`;
+  }
+
   /** The "KubeProxyReplacement Details" block, as `cilium-dbg status --verbose` prints it. */
   format(): string {
     const { enabled, socketLB, devices, services } = this.data;
@@ -61,7 +73,7 @@ export class Status {
       ['Socket LB Coverage:', socketLB.coverage],
       ...(devices.length > 0 ? [['Devices:', devices.map(formatDevice).join(', ')]] : []),
       ['Mode:', this.data.mode],
-      ['Backend Selection:', this.data.backendSelection],
+      ['Backend Selection:', this.#backendSelection],
       ['Session Affinity:', word(this.data.sessionAffinity)],
       ['Graceful Termination:', word(this.data.gracefulTermination)],
       ['NAT46/64 Support:', word(this.data.nat46x64)],
@@ -89,11 +101,16 @@ function formatDevice({ name, addresses, directRouting }: StatusData['devices'][
   return [name, ...addresses, ...(directRouting ? ['(Direct Routing)'] : [])].join(' ');
 }
 
+/** What `status()` tells of the options. */
+export type StatusOptions = Pick<Options, 'nodePortRange' | 'hostNamespaceOnly'> & {
+  readonly policy: Pick<Options['policy'], 'algorithm' | 'maglevTableSize'>;
+};
+
 /** Looks at hooks and devices now. */
 export function readStatus(
   socketLayer: SocketLayer | undefined,
   devices: readonly Device[],
-  nodePortRange: readonly [number, number],
+  { nodePortRange, hostNamespaceOnly, policy }: StatusOptions,
 ): Status {
   const verified = {
     ipv4: socketLayer?.verified[4] ?? ('off' as const),
@@ -108,18 +125,21 @@ export function readStatus(
     attached,
   }));
   const outside = shown.some((d) => d.attached);
+  const pods = devices.some(({ role, attached }) => role === 'pod' && attached);
+  const coverage = hostNamespaceOnly ? 'Hostns-only' : 'Full';
   return new Status({
     enabled: sockets || outside,
-    socketLB: { enabled: sockets, tracing: false, coverage: 'Full', cgroup: socketLayer?.cgroup, verified },
+    socketLB: { enabled: sockets, tracing: false, coverage, cgroup: socketLayer?.cgroup, verified },
     devices: shown,
     mode: 'SNAT',
-    backendSelection: 'Random',
-    sessionAffinity: false,
+    backendSelection: policy.algorithm,
+    maglevTableSize: policy.maglevTableSize,
+    sessionAffinity: true,
     gracefulTermination: true,
     nat46x64: false,
     xdpAcceleration: 'Disabled',
     services: {
-      clusterIP: sockets,
+      clusterIP: sockets || pods,
       nodePort: sockets || outside,
       nodePortRange,
       loadBalancer: sockets || outside,

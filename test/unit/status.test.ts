@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Device } from '../../lib/device';
 import type { Hook } from '../../lib/hooks';
 import type { SocketLayer, Verification } from '../../lib/socket-layer';
-import { readStatus, Status, type StatusData } from '../../lib/status';
+import { readStatus, Status, type StatusData, type StatusOptions } from '../../lib/status';
 
 const data: StatusData = {
   enabled: true,
@@ -19,8 +19,9 @@ const data: StatusData = {
     { name: 'lxc1', addresses: [], directRouting: false, attached: true },
   ],
   mode: 'SNAT',
-  backendSelection: 'Random',
-  sessionAffinity: false,
+  backendSelection: 'random',
+  maglevTableSize: undefined,
+  sessionAffinity: true,
   gracefulTermination: true,
   nat46x64: false,
   xdpAcceleration: 'Disabled',
@@ -49,7 +50,7 @@ describe('status', () => {
         '  Devices:                eth0 192.0.2.1 2001:db8::1 (Direct Routing), lxc1',
         '  Mode:                   SNAT',
         '  Backend Selection:      Random',
-        '  Session Affinity:       Disabled',
+        '  Session Affinity:       Enabled',
         '  Graceful Termination:   Enabled',
         '  NAT46/64 Support:       Disabled',
         '  XDP Acceleration:       Disabled',
@@ -76,6 +77,7 @@ describe('status', () => {
       enabled: false,
       socketLB: { ...data.socketLB, enabled: false },
       devices: [],
+      sessionAffinity: false,
       gracefulTermination: false,
       services: { ...data.services, ...off },
     })
@@ -90,7 +92,8 @@ describe('status', () => {
   });
 
   it('is plain data for others', () => {
-    assert.deepEqual(JSON.parse(JSON.stringify(new Status(data))), data);
+    const sized = { ...data, maglevTableSize: 16381 };
+    assert.deepEqual(JSON.parse(JSON.stringify(new Status(sized))), sized);
   });
 
   describe('says no more than was verified', () => {
@@ -103,7 +106,11 @@ describe('status', () => {
     };
     const sockets = (v4: Verification, v6: Verification, attached = true) =>
       ({ cgroup: '/sys/fs/cgroup', verified: { 4: v4, 6: v6 }, attached }) as SocketLayer;
-    const range = [30000, 32767] as const;
+    const options: StatusOptions = {
+      nodePortRange: [30000, 32767],
+      hostNamespaceOnly: false,
+      policy: { algorithm: 'random', maglevTableSize: undefined },
+    };
 
     it('of sockets', () => {
       for (const [layer, enabled] of [
@@ -114,7 +121,7 @@ describe('status', () => {
         [sockets('verified', 'verified', false), false],
         [undefined, false],
       ] as const) {
-        const { socketLB, services, enabled: any } = readStatus(layer, [], range).data;
+        const { socketLB, services, enabled: any } = readStatus(layer, [], options).data;
         assert.equal(socketLB.enabled, enabled);
         assert.equal(services.clusterIP, enabled);
         assert.equal(any, enabled);
@@ -123,21 +130,39 @@ describe('status', () => {
     });
 
     it('of devices', () => {
-      const on = readStatus(undefined, [device('eth0', 'external', true)], range).data;
+      const on = readStatus(undefined, [device('eth0', 'external', true)], options).data;
       assert.equal(on.enabled, true);
       assert.equal(on.services.nodePort, true);
       assert.equal(on.services.externalIPs, true);
       assert.equal(on.services.clusterIP, false, 'these need sockets');
-      const off = readStatus(undefined, [device('eth0', 'external', false)], range).data;
+      const off = readStatus(undefined, [device('eth0', 'external', false)], options).data;
       assert.equal(off.enabled, false);
       assert.equal(off.services.nodePort, false);
       assert.equal(off.devices[0]?.attached, false);
     });
 
+    it('of ClusterIPs: by sockets, or by packets of pods', () => {
+      const { data: pods } = readStatus(undefined, [device('lxc1', 'pod', true)], options);
+      assert.equal(pods.services.clusterIP, true);
+      const { data: off } = readStatus(undefined, [device('lxc1', 'pod', false)], options);
+      assert.equal(off.services.clusterIP, false);
+    });
+
+    it('of the options', () => {
+      const policy = { algorithm: 'maglev', maglevTableSize: 16381 } as const;
+      const lines = (given: Partial<StatusOptions>) =>
+        readStatus(sockets('verified', 'verified'), [], { ...options, ...given }).format();
+      assert.match(lines({ hostNamespaceOnly: true }), /Socket LB Coverage: +Hostns-only\n/);
+      assert.match(lines({ policy }), /Backend Selection: +Maglev \(Table Size: 16381\)\n/);
+      assert.match(lines({ policy: { ...policy, maglevTableSize: undefined } }), /Selection: +Maglev\n/);
+      const least = { algorithm: 'least-connections', maglevTableSize: undefined } as const;
+      assert.match(lines({ policy: least }), /Selection: +Least Connections\n/);
+    });
+
     it('of direct routing', () => {
       const devices = [device('eth0', 'external', true), device('eth1', 'external', true, true)];
       assert.deepEqual(
-        readStatus(undefined, devices, range).data.devices.map(({ directRouting }) => directRouting),
+        readStatus(undefined, devices, options).data.devices.map(({ directRouting }) => directRouting),
         [false, true],
       );
     });
