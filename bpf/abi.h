@@ -196,10 +196,6 @@ enum lb_setting {
   LB_SETTING_SERVICE_RANGES = 1 << 6,   /* ranges with id 0 exist */
 };
 
-enum lb_snat_limit {
-  LB_SNAT_STEPS = 256,
-};
-
 struct lb_settings {
   __u64 host_netns; /* cookie of the host's namespace */
   enum lb_setting flags;
@@ -213,8 +209,8 @@ struct lb_settings {
   __u32 origin_mask;        /* slots in origins, a power of two, minus one */
   __u32 rejects_per_second; /* of each family */
   __u32 reject_burst;
-  /* Steps of walks through the window of SNAT ports: random, and prime to its size. */
-  __u16 snat_steps[LB_SNAT_STEPS];
+  __u16 snat_step; /* of the walk through the window of SNAT ports: prime to its size */
+  __u16 pad;
 };
 
 /* A namespace (by cookie) or a cgroup (by id) whose sockets are not translated. */
@@ -340,6 +336,7 @@ enum lb_flow_flag {
   LB_FLOW_REPLY = 1 << 0,   /* from the backend to the client */
   LB_FLOW_HOST = 1 << 1,    /* of this node itself, which had to leave its port to another flow */
   LB_FLOW_COUNTED = 1 << 2, /* in the live counts of its backend */
+  LB_FLOW_INSIDE = 1 << 3,  /* of a pod of this node */
 };
 
 /* The part of a flow that does not depend on the address family. */

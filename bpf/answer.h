@@ -113,6 +113,20 @@ static __always_inline void lb_turn_packet(const struct lb_packet *p, bool v6, u
   }
 }
 
+/* Gives a packet that became an answer a life of its own, as long as that of others. */
+static __always_inline bool lb_renew(struct __sk_buff *skb, __u8 old, bool v6)
+{
+  __u8 ttl = LB_ANSWER_TTL;
+
+  if (v6)
+    return bpf_skb_store_bytes(skb, LB_L3 + offsetof(struct ipv6hdr, hop_limit), &ttl, sizeof(ttl),
+                               BPF_F_RECOMPUTE_CSUM) == 0;
+  /* As the high byte of a word of the sum. */
+  return bpf_l3_csum_replace(skb, LB_L3 + offsetof(struct iphdr, check), bpf_htons(old << 8),
+                             bpf_htons(ttl << 8), sizeof(__be16)) == 0 &&
+         bpf_skb_store_bytes(skb, LB_L3 + offsetof(struct iphdr, ttl), &ttl, sizeof(ttl), 0) == 0;
+}
+
 /* RFC 9293, 3.10.7.1: the answer to a segment of a connection that does not exist. */
 static __always_inline int lb_reset(struct __sk_buff *skb, struct lb_work *w, bool v6)
 {

@@ -231,6 +231,28 @@ lb_service_choose(const struct lb_addr *address, const struct lb_request *reques
   return LB_TORN;
 }
 
+/*
+ * Whether a backend is still on offer at a frontend, for a connection that begins where an older
+ * one was. What cannot be told while the service changes is not taken away.
+ */
+static __always_inline bool
+lb_offers(const struct lb_request *request, bool v6, bool inside, const struct lb_addr *backend,
+          __be16 port, struct lb_offer *offer)
+{
+  const struct lb_service *service;
+  struct lb_addr any = {};
+  __u64 check;
+
+  service = lb_service_find(&request->to, request->port, request->protocol, v6, &check);
+  if (!service)
+    service = lb_service_find(&any, request->port, request->protocol, v6, &check);
+  if (!service)
+    return false;
+  if (!lb_service_read(service, check, inside, offer))
+    return true;
+  return lb_offer_find(offer, backend->word, port, 0) >= 0;
+}
+
 /* What a destination is that has no service, on an address where frontends are or may be. */
 static __always_inline enum lb_choice_result
 lb_unserved(const struct lb_request *request, bool v6, enum lb_side side)

@@ -4,6 +4,8 @@
 #ifndef BPF_LB_ROUTE_H
 #define BPF_LB_ROUTE_H
 
+#include <linux/errno.h>
+
 #include "packet.h"
 #include "service.h"
 #include "work.h"
@@ -25,12 +27,22 @@ static __always_inline __u16 lb_wire_length(struct __sk_buff *skb, const struct 
   return (__u16)(skb->gso_size ? p->l4 - LB_L3 + header + skb->gso_size : p->length);
 }
 
-static __always_inline long lb_route(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
-                                     __u16 length, __u32 flags, struct bpf_fib_lookup *fib)
+/*
+ * The neighbour is resolved when the packet is redirected, so the lookup need not do it too.
+ * Kernels before 6.3 refuse a flag that they do not know: the first packet finds out.
+ */
+static volatile __u32 lb_fib_flags = BPF_FIB_LOOKUP_SKIP_NEIGH;
+
+static __always_inline void lb_route_ask(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
+                                         __u16 length, struct bpf_fib_lookup *fib)
 {
   __builtin_memset(fib, 0, sizeof(*fib));
   fib->ifindex = skb->ifindex;
   fib->tot_len = length;
+  /* Routes with several next hops spread flows by ports, too. */
+  fib->l4_protocol = v6 ? t->v6.protocol : t->v4.protocol;
+  fib->sport = lb_sport(t, v6);
+  fib->dport = lb_dport(t, v6);
   if (v6) {
     fib->family = LB_AF_INET6;
     lb_addr_copy(fib->ipv6_src, t->v6.saddr);
@@ -40,6 +52,20 @@ static __always_inline long lb_route(struct __sk_buff *skb, const union lb_tuple
     fib->ipv4_src = t->v4.saddr;
     fib->ipv4_dst = t->v4.daddr;
   }
+}
+
+static __always_inline long lb_route(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
+                                     __u16 length, __u32 flags, struct bpf_fib_lookup *fib)
+{
+  __u32 supported = lb_fib_flags;
+  long result;
+
+  lb_route_ask(skb, t, v6, length, fib);
+  result = bpf_fib_lookup(skb, fib, sizeof(*fib), flags | supported);
+  if (result != -EINVAL || !supported)
+    return result;
+  lb_fib_flags = 0;
+  lb_route_ask(skb, t, v6, length, fib);
   return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
 }
 

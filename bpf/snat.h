@@ -16,35 +16,22 @@
 
 #define LB_CURRENT_NETNS (-1)
 
+/* Steps of the walk that all searches for a port share. */
+static __u64 lb_walked;
+
 /*
- * A walk through the window that meets every port once before it repeats one: the step is prime to
- * the window's size. Start and step are random, so that two walks that meet part again.
+ * The next port of the window to be tried. The first one is random, which is all that it takes in a
+ * window that is not full. Then the walk goes on where the search before ended: its step is prime
+ * to the window's size, so that it meets every port before it repeats one, and finds the last that
+ * is free.
  */
-struct lb_walk {
-  __u32 size;
-  __u32 at;
-  __u32 step;
-};
-
-static __always_inline void lb_walk_begin(const struct lb_settings *s, struct lb_walk *walk)
+static __always_inline __be16 lb_window_port(const struct lb_settings *s, bool first)
 {
-  __u32 random = bpf_get_prandom_u32();
-  __u32 step = random % LB_SNAT_STEPS;
+  __u32 size = (__u32)s->snat_port_max - s->snat_port_min + 1;
+  __u32 at = first ? lb_below(bpf_get_prandom_u32(), size)
+                   : (__u32)(__sync_fetch_and_add(&lb_walked, 1) * s->snat_step % size);
 
-  walk->size = (__u32)s->snat_port_max - s->snat_port_min + 1;
-  walk->at = lb_below(random, walk->size);
-  asm volatile("" : "+r"(step));
-  walk->step = s->snat_steps[step & (LB_SNAT_STEPS - 1)];
-}
-
-static __always_inline __be16 lb_walk_next(const struct lb_settings *s, struct lb_walk *walk)
-{
-  __u32 port = s->snat_port_min + walk->at;
-
-  walk->at += walk->step;
-  if (walk->at >= walk->size)
-    walk->at -= walk->size;
-  return bpf_htons((__u16)port);
+  return bpf_htons((__u16)(s->snat_port_min + at));
 }
 
 /*
@@ -122,9 +109,8 @@ struct lb_port_search {
   struct __sk_buff *skb;
   struct lb_work *w;
   const struct lb_settings *settings;
-  struct lb_walk walk;
   __u32 now;
-  bool keep;       /* the client's own port may be tried, and is first */
+  __u32 own_port;  /* 1: the client's own port may be tried, and is first */
   bool own_source; /* sockets of this node may be in the way */
   bool claimed;
 };
@@ -133,8 +119,8 @@ static __always_inline long lb_try_port(__u32 i, struct lb_port_search *search, 
 {
   struct lb_work *w = search->w;
 
-  if (i > 0 || !search->keep)
-    lb_set_sport(&w->to, lb_walk_next(search->settings, &search->walk), v6);
+  if (i >= search->own_port)
+    lb_set_sport(&w->to, lb_window_port(search->settings, i == search->own_port), v6);
   w->flow.port_delta = 0;
   if (lb_ports_word(&w->key, v6) != lb_ports_word(&w->to, v6))
     w->flow.port_delta = lb_port_delta(&w->key, &w->to, v6);
@@ -169,11 +155,10 @@ lb_flow_create(struct __sk_buff *skb, struct lb_work *w, bool v6, bool own_sourc
       .w = w,
       .settings = s,
       .now = now,
-      .keep = !own_source || (wanted >= s->snat_port_min && wanted <= s->snat_port_max),
+      .own_port = !own_source || (wanted >= s->snat_port_min && wanted <= s->snat_port_max),
       .own_source = own_source && !(w->flow.flags & LB_FLOW_HOST),
   };
 
-  lb_walk_begin(s, &search.walk);
   lb_turn(&w->key, v6, &w->back);
   w->flow.address_delta = lb_address_delta(&w->key, &w->to, v6);
   bpf_loop(LB_PORT_TRIES, v6 ? lb_try_port6 : lb_try_port4, &search, 0);

@@ -178,7 +178,8 @@ static __always_inline int begin(struct __sk_buff *skb, struct lb_work *w, bool 
   w->flow.service = choice->service;
   w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
   w->flow.expires = now + lb_lifetime(s, w->flow.state);
-  w->flow.flags = choice->flags & LB_SERVICE_LEAST ? LB_FLOW_COUNTED : 0;
+  w->flow.flags =
+      (choice->flags & LB_SERVICE_LEAST ? LB_FLOW_COUNTED : 0) | (inside ? LB_FLOW_INSIDE : 0);
   switch (lb_flow_create(skb, w, v6, own_source, now, s)) {
   case LB_CREATED:
     lb_count(LB_COUNTER_FLOW_CREATED);
@@ -210,10 +211,44 @@ static __always_inline bool is_plain(const struct lb_packet *p, const struct lb_
   return flow->expires == now + lb_lifetime(s, flow->state);
 }
 
+/* Whether the backend of the flow in hand, w->to, would still be given to its client. */
+static __always_inline bool offered(bool v6)
+{
+  struct lb_work *w = lb_work();
+  struct lb_addr backend;
+
+  if (!w)
+    return true;
+  w->request.to = lb_destination(&w->packet.tuple, v6);
+  w->request.port = lb_dport(&w->packet.tuple, v6);
+  w->request.protocol = w->packet.protocol;
+  backend = lb_destination(&w->to, v6);
+  return lb_offers(&w->request, v6, w->flags & LB_FLOW_INSIDE, &backend, lb_dport(&w->to, v6),
+                   &w->offer);
+}
+
+__noinline int LB_PART(offered4)(void) { return offered(false); }
+
+__noinline int LB_PART(offered6)(void) { return offered(true); }
+
+/*
+ * Whether a first packet on the tuple of a flow begins another one: when that is closed, or when
+ * its backend takes no new connections. Else it may be a duplicate, and goes the old way.
+ */
+static __always_inline bool begins_anew(const struct lb_flow *flow, bool v6)
+{
+  if (flow->flags & LB_FLOW_REPLY)
+    return false;
+  if (flow->state == LB_FLOW_CLOSING)
+    return true;
+  if (flow->flags & LB_FLOW_HOST)
+    return false;
+  return !(v6 ? LB_PART(offered6)() : LB_PART(offered4)());
+}
+
 /*
  * Brings the flow of a packet up to date, and w->to with it. False when there is none, or when the
- * packet opens a connection anew on the tuple of a closed one. `replies`: only flows from backends
- * to clients.
+ * packet opens a connection anew on its tuple. `replies`: only flows from backends to clients.
  */
 static __always_inline bool update(bool v6, bool pending, bool replies)
 {
@@ -237,7 +272,7 @@ static __always_inline bool update(bool v6, bool pending, bool replies)
     return false;
   take(w, entry, v6);
   if (p->protocol != IPPROTO_UDP) {
-    if (p->tcp_flags & LB_TCP_SYN && !reply && flow->state == LB_FLOW_CLOSING) {
+    if (p->tcp_flags & LB_TCP_SYN && begins_anew(flow, v6)) {
       lb_flow_end(flow, &p->tuple, &w->to, v6, pending);
       return false;
     }
@@ -394,6 +429,10 @@ static __always_inline int refuse(struct __sk_buff *skb, bool v6, enum lb_choice
   case LB_NOT_OUTSIDE:
     return drop(LB_COUNTER_DROP_CLUSTER_IP);
   default:
+    /* The address may be another station's after all; but what came from there does not go back. */
+    if (lb_routed(lb_route(skb, &w->packet.tuple, v6, 0, 0, &w->fib)) &&
+        w->fib.ifindex != skb->ifindex)
+      return LB_NEXT;
     return drop(LB_COUNTER_DROP_PORT);
   }
 }
@@ -422,7 +461,7 @@ static __always_inline int echo(struct __sk_buff *skb, struct lb_work *w, bool v
   /* The addresses change places, which leaves every sum over them as it was. */
   if (bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0) ||
       bpf_l4_csum_replace(skb, p->l4 + offsetof(struct lb_message, check), 0, delta, 0) ||
-      !lb_rewrite_ip(skb, &w->turned, v6, 0, false))
+      !lb_rewrite_ip(skb, &w->turned, v6, 0, false) || !lb_renew(skb, p->ttl, v6))
     return drop(LB_COUNTER_DROP_MALFORMED);
   lb_count(LB_COUNTER_ECHO_ANSWERED);
   return lb_return(skb);

@@ -16,6 +16,8 @@ struct lb_work {
   __u32 address_delta;
   __u32 port_delta;
   __u32 flags; /* of its flow: enum lb_flow_flag */
+  struct lb_request request;
+  struct lb_offer offer;
   struct lb_choice choice;
   struct lb_flow flow; /* a new one */
   struct lb_flow reversed;

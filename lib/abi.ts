@@ -75,7 +75,7 @@ export const layouts = {
     },
   },
   lb_settings: {
-    size: 560,
+    size: 56,
     fields: {
       host_netns: { offset: 0, size: 8 },
       flags: { offset: 8, size: 4 },
@@ -89,7 +89,8 @@ export const layouts = {
       origin_mask: { offset: 36, size: 4 },
       rejects_per_second: { offset: 40, size: 4 },
       reject_burst: { offset: 44, size: 4 },
-      snat_steps: { offset: 48, size: 512 },
+      snat_step: { offset: 48, size: 2 },
+      pad: { offset: 50, size: 2 },
     },
   },
   lb_exception: { size: 16, fields: { id: { offset: 0, size: 8 }, kind: { offset: 8, size: 8 } } },
@@ -268,9 +269,6 @@ export const Setting = {
   SERVICE_RANGES: 64,
 } as const;
 
-/** `enum lb_snat_limit` */
-export const SnatLimit = { STEPS: 256 } as const;
-
 /** `enum lb_exception_kind` */
 export const ExceptionKind = { NETNS: 0, CGROUP: 1 } as const;
 
@@ -284,7 +282,7 @@ export const OriginLimit = { ORIGINS_PER_SOCKET: 8 } as const;
 export const FlowState = { OPENING: 0, ESTABLISHED: 1, CLOSING: 2, DATAGRAM: 3, HALF_CLOSED: 4 } as const;
 
 /** `enum lb_flow_flag` */
-export const FlowFlag = { REPLY: 1, HOST: 2, COUNTED: 4 } as const;
+export const FlowFlag = { REPLY: 1, HOST: 2, COUNTED: 4, INSIDE: 8 } as const;
 
 /** `enum lb_event_kind` */
 export const EventKind = { NO_PORT: 1 } as const;

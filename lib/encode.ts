@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 
-import { BackendFlag, DeviceRole, layouts, Setting, SnatLimit } from './abi';
+import { BackendFlag, DeviceRole, layouts, Setting } from './abi';
 import { type Family, ipv4Bits, ipv6Bytes } from './address';
 import type { Cidr } from './cidr';
 import type { MaglevPlacement } from './maglev-tables';
@@ -250,19 +250,16 @@ export function encodeSettings(settings: Settings): Uint8Array {
   view.setUint32(fields.origin_mask.offset, settings.originSlots - 1, true);
   view.setUint32(fields.rejects_per_second.offset, settings.rejectsPerSecond, true);
   view.setUint32(fields.reject_burst.offset, rejectBurst, true);
-  stepsThrough(max - min + 1).forEach((step, i) =>
-    view.setUint16(fields.snat_steps.offset + 2 * i, step, true),
-  );
+  view.setUint16(fields.snat_step.offset, stepThrough(max - min + 1), true);
   return bytes;
 }
 
-/** Random steps, each prime to the size: a walk of such steps meets every port before it repeats one. */
-function stepsThrough(size: number): number[] {
-  return Array.from({ length: SnatLimit.STEPS }, () => {
-    let step = randomInt(1, Math.max(size, 2));
-    while (greatestCommonDivisor(step, size) !== 1) step = randomInt(1, Math.max(size, 2));
-    return step;
-  });
+/** Random, and prime to the size: a walk of such steps meets every port before it repeats one. */
+function stepThrough(size: number): number {
+  for (;;) {
+    const step = randomInt(1, Math.max(size, 2));
+    if (greatestCommonDivisor(step, size) === 1) return step;
+  }
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

@@ -36,7 +36,7 @@ std::vector<StructLayout> AbiLayout() {
       LAYOUT(lb_settings, FIELD(host_netns), FIELD(flags), FIELD(snat_port_min),
              FIELD(snat_port_max), FIELD(flow_opening), FIELD(flow_established),
              FIELD(flow_half_closed), FIELD(flow_closing), FIELD(flow_datagram), FIELD(origin_mask),
-             FIELD(rejects_per_second), FIELD(reject_burst), FIELD(snat_steps)),
+             FIELD(rejects_per_second), FIELD(reject_burst), FIELD(snat_step), FIELD(pad)),
       LAYOUT(lb_exception, FIELD(id), FIELD(kind)),
       LAYOUT(lb_affinity_key, FIELD(client), FIELD(group)),
       LAYOUT(lb_affinity, FIELD(address), FIELD(port), FIELD(pad), FIELD(index), FIELD(expires)),

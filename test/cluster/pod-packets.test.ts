@@ -71,8 +71,13 @@ function services(cluster: ClusterSuite): ServiceSpec[] {
   });
 }
 
+/** Bound to each address, because a datagram's answer would else leave with that of the device towards the pod. */
 async function listenOnNodes({ nodes, cleanup }: ClusterSuite): Promise<void> {
-  for (const node of nodes) await listen(cleanup, node, { port: processPort, name: node.name });
+  for (const node of nodes) {
+    for (const address of Object.values(node.addresses)) {
+      await listen(cleanup, node, { port: processPort, address, name: node.name });
+    }
+  }
 }
 
 describe('from pods through their devices: the packets of pods whose sockets are not translated', () => {

@@ -12,6 +12,7 @@ import { ServiceTable } from '../../lib/service-table';
 import { settingsOperation } from '../../lib/settings';
 import type { ServiceSpec } from '../../lib/spec';
 import type { Datapath } from '../../types/native';
+import { type BulkCalls, bulkCalls } from './bulk';
 
 /*
  * Runs in a network namespace as a child of the test: loads the programs, selects the devices, and sends packets
@@ -19,7 +20,7 @@ import type { Datapath } from '../../types/native';
  */
 
 /** What the test may ask for. */
-export interface Calls {
+export interface Calls extends BulkCalls {
   open(options: OpenOptions): Promise<Record<string, number>>;
   put(spec: ServiceSpec): Promise<boolean>;
   remove(name: string): Promise<boolean>;
@@ -31,6 +32,7 @@ export interface Calls {
     flags: number,
   ): Promise<{ retval: number; frame: string }>;
   counters(): Promise<Record<string, number>>;
+  /** Entries of all flows that live, one for each direction. */
   flows(): Promise<number>;
   /** Removes one direction of every flow, as an LRU table may; returns how many. */
   evict(direction: 'request' | 'reply'): Promise<number>;
@@ -44,7 +46,33 @@ let queue: CommitQueue;
 let layer: DeviceLayer;
 const ifindexes: Record<string, number> = {};
 
+/** The entries of one table of flows whose time is not over. */
+async function livingFlows(family: '4' | '6', pending: boolean) {
+  const map = (pending ? 'pending' : 'flows') + family;
+  const { fields, size } = layouts[`lb_flow${family}`];
+  const { expires, flags } = layouts.lb_flow.fields;
+  const keySize = layouts[`lb_tuple${family}`].size;
+  const { keys, values, count } = await datapath.dump(map);
+  const view = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  const [now] = process.hrtime();
+  const living = Array.from({ length: count }, (_, i) => i).filter(
+    (i) => view.readUInt32LE(i * size + fields.flow.offset + expires.offset) >= now,
+  );
+  return {
+    map,
+    keys: living.map((i) => keys.subarray(i * keySize, (i + 1) * keySize)),
+    flags: living.map((i) => view.readUInt8(i * size + fields.flow.offset + flags.offset)),
+  };
+}
+
+function ifindexOf(device: string): number {
+  const ifindex = ifindexes[device];
+  if (ifindex === undefined) throw new Error(`no device ${device}`);
+  return ifindex;
+}
+
 const calls: Calls = {
+  ...bulkCalls(() => datapath, ifindexOf),
   async open(given) {
     const options = parseOptions({ ...given, socketLB: false });
     datapath = await native.load(loadOptions(options));
@@ -63,9 +91,8 @@ const calls: Calls = {
   put: (spec) => queue.add((tx) => tx.put(defineService(spec))),
   remove: (name) => queue.add((tx) => tx.remove(name)),
   run(program, device, frame, flags) {
-    const ifindex = ifindexes[device];
-    if (ifindex === undefined) throw new Error(`no device ${device}`);
-    const result = datapath.testRun(program, { data: Buffer.from(frame, 'hex'), ifindex, flags });
+    const data = Buffer.from(frame, 'hex');
+    const result = datapath.testRun(program, { data, ifindex: ifindexOf(device), flags });
     return Promise.resolve({ retval: result.retval, frame: Buffer.from(result.data).toString('hex') });
   },
   counters() {
@@ -75,21 +102,25 @@ const calls: Calls = {
     );
   },
   async flows() {
-    const [v4, v6] = [await datapath.dump('flows4'), await datapath.dump('flows6')];
-    return v4.count + v6.count;
+    const tables = await Promise.all([
+      livingFlows('4', false),
+      livingFlows('4', true),
+      livingFlows('6', false),
+      livingFlows('6', true),
+    ]);
+    return tables.reduce((sum, { keys }) => sum + keys.length, 0);
   },
   async evict(direction) {
-    const { fields, size } = layouts.lb_flow4;
-    const { keys, values, count } = await datapath.dump('flows4');
-    const keySize = layouts.lb_tuple4.size;
-    const gone: Uint8Array[] = [];
-    for (let i = 0; i < count; i++) {
-      const flags = values[i * size + fields.flow.offset + layouts.lb_flow.fields.flags.offset] as number;
-      const reply = (flags & FlowFlag.REPLY) !== 0;
-      if (reply === (direction === 'reply')) gone.push(keys.subarray(i * keySize, (i + 1) * keySize));
+    let count = 0;
+    for (const pending of [false, true]) {
+      const { map, keys, flags } = await livingFlows('4', pending);
+      const gone = keys.filter(
+        (_, i) => ((flags[i] as number) & FlowFlag.REPLY ? 'reply' : 'request') === direction,
+      );
+      await datapath.commit([{ map, kind: 'delete', keys: Buffer.concat(gone) }]);
+      count += gone.length;
     }
-    await datapath.commit([{ map: 'flows4', kind: 'delete', keys: Buffer.concat(gone) }]);
-    return gone.length;
+    return count;
   },
   close() {
     layer.detach();

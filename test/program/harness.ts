@@ -98,6 +98,25 @@ export class Harness {
     return { retval: result.retval, frame: Buffer.from(result.frame, 'hex') };
   }
 
+  /** A frame that comes in. */
+  enter(device: string, frame: Uint8Array) {
+    return this.run('bpf_lb_ingress', device, frame);
+  }
+
+  /** A frame that goes out. */
+  leave(device: string, frame: Uint8Array) {
+    return this.run('bpf_lb_egress', device, frame);
+  }
+
+  /** What `act` changes in the counters, without those that stay. */
+  async countedBy(act: () => Promise<unknown>): Promise<Record<string, number>> {
+    const before = await this.call('counters');
+    await act();
+    const after = await this.call('counters');
+    const changes = Object.entries(after).map(([name, n]) => [name, n - (before[name] ?? 0)] as const);
+    return Object.fromEntries(changes.filter(([, change]) => change !== 0));
+  }
+
   /** Ends the agent and removes the namespace, whatever state they are in. */
   async close(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.connected) {

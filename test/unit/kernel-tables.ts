@@ -25,7 +25,9 @@ export class KernelTables {
   constructor(backends: number, maglevSlots = 0) {
     this.arrays = {
       backends: new Uint8Array(backends * layouts.lb_backend.size),
-      maglev: new Uint8Array(Math.ceil(maglevSlots / MaglevLimit.SLOTS_PER_WORD) * layouts.lb_maglev_word.size),
+      maglev: new Uint8Array(
+        Math.ceil(maglevSlots / MaglevLimit.SLOTS_PER_WORD) * layouts.lb_maglev_word.size,
+      ),
       ports: new Uint8Array(65536),
       networks: new Uint8Array(65536),
     };
@@ -63,14 +65,22 @@ export class KernelTables {
     const value = this.hashes[map]?.get(key);
     if (!value) return undefined;
     const view = new DataView(value.buffer, value.byteOffset);
-    const field = (name: 'set' | 'flags' | 'first' | 'count' | 'local_first' | 'local_count' | 'id') =>
-      view.getUint32(service[name].offset, true);
+    const field = (name: keyof typeof service) => view.getUint32(service[name].offset, true);
     return {
       set: field('set'),
       flags: field('flags'),
+      ranges: field('ranges'),
       cluster: this.#range(field('first'), field('count'), field('set')),
       local: this.#range(field('local_first'), field('local_count'), field('set')),
+      maglev: this.#slots(field('maglev'), field('maglev_size')),
+      localMaglev: this.#slots(field('local_maglev'), field('local_maglev_size')),
     };
+  }
+
+  /** Indexes of backends, from slot `first` on. */
+  #slots(first: number, size: number): number[] {
+    const { maglev } = this.arrays as { maglev: Uint8Array };
+    return Array.from(new Uint16Array(maglev.buffer, first * 2, size));
   }
 
   /** Backends of a range as hex of address and port; throws unless all belong to the set. */

@@ -1,60 +1,121 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 
 import fc from 'fast-check';
 
+import { parseCidr } from '../../lib/cidr';
 import { LoadBalancerError } from '../../lib/errors';
 import { type OpenOptions, parseOptions } from '../../lib/options';
+import { Place } from '../../lib/place';
 
 describe('options', () => {
   it('have defaults', () => {
-    const options = parseOptions({});
-    const [, lastEphemeral = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
-      .trim()
-      .split(/\s+/)
-      .map(Number);
-    assert.deepEqual(
-      { ...options, snatPorts: undefined },
-      {
-        devices: [],
-        followDevices: true,
-        nodePortAddresses: { primary: true, ranges: [], localhost: false },
-        directRoutingDevice: undefined,
-        protectNodePorts: true,
+    assert.deepEqual(parseOptions({}), {
+      devices: [],
+      followDevices: true,
+      nodePortAddresses: { primary: true, ranges: [], localhost: false },
+      directRoutingDevice: undefined,
+      protectNodePorts: true,
+      policy: {
+        algorithm: 'random',
+        maglevTableSize: undefined,
         externalClusterIP: false,
-        socketLB: true,
-        cgroup: undefined,
-        stateDir: undefined,
-        nodePortRange: [30000, 32767],
-        snatPorts: undefined,
-        flowLifetimes: { opening: 60, established: 8000, closing: 10, datagram: 60 },
-        capacity: { frontends: 65_535, backends: 262_144, flows: 131_072, sockets: 131_072 },
+        masqueradeAll: false,
+        externalIPRanges: [],
       },
-    );
-    const [first, last] = options.snatPorts;
-    assert.equal(last, 65535);
-    assert.ok(last - first >= 1023);
-    if (lastEphemeral < 64511) assert.equal(first, lastEphemeral + 1);
+      masqueradeLocal: false,
+      serviceCIDRs: [],
+      noBackend: 'reject',
+      rejectsPerSecond: 1000,
+      answerEcho: true,
+      socketLB: true,
+      hostNamespaceOnly: false,
+      socketExceptions: { cgroups: [], netns: [] },
+      cgroup: undefined,
+      stateDir: undefined,
+      nodePortRange: [30000, 32767],
+      snatPorts: [32768, 65535],
+      flowLifetimes: { opening: 60, established: 8000, halfClosed: 3600, closing: 10, datagram: 60 },
+      capacity: {
+        frontends: 65_535,
+        backends: 262_144,
+        flows: 131_072,
+        sockets: 131_072,
+        maglevSlots: 1_048_576,
+        sourceRanges: 65_536,
+        affinities: 65_536,
+        fragments: 8192,
+      },
+    });
   });
 
   it('are taken as they are given', () => {
     const given = {
       devices: ['eth0', 'lxc+'],
       followDevices: false,
-      nodePortAddresses: ['localhost'],
       directRoutingDevice: 'eth+',
       protectNodePorts: false,
-      externalClusterIP: true,
-      socketLB: false,
+      masqueradeLocal: true,
+      noBackend: 'drop',
+      rejectsPerSecond: 0,
+      answerEcho: false,
       cgroup: '/sys/fs/cgroup/a',
       stateDir: '/sys/fs/bpf/b',
       nodePortRange: [30000, 30010],
       snatPorts: [61000, 61000],
-      flowLifetimes: { opening: 1, established: 2, closing: 3, datagram: 4 },
-      capacity: { frontends: 1, backends: 2, flows: 3, sockets: 4 },
+      flowLifetimes: { opening: 1, established: 2, halfClosed: 5, closing: 3, datagram: 4 },
+      capacity: {
+        frontends: 1,
+        backends: 2,
+        flows: 3,
+        sockets: 4,
+        maglevSlots: 5,
+        sourceRanges: 6,
+        affinities: 7,
+        fragments: 8,
+      },
     } as const;
-    const nodePortAddresses = { primary: false, ranges: [], localhost: true };
-    assert.deepEqual(parseOptions(given), { ...given, nodePortAddresses });
+    const policy = {
+      algorithm: 'maglev',
+      maglevTableSize: 251,
+      externalClusterIP: true,
+      masqueradeAll: true,
+    } as const;
+    const except = { cgroups: ['/sys/fs/cgroup/mesh'], netns: ['/run/netns/vm'] };
+    const { serviceCIDRs, ...options } = parseOptions({
+      ...given,
+      ...policy,
+      externalIPRanges: ['203.0.113.0/24'],
+      serviceCIDRs: ['10.96.0.0/12', 'fd00:96::/112'],
+      nodePortAddresses: ['localhost'],
+      socketLB: { hostNamespaceOnly: true, except },
+    });
+    assert.deepEqual(
+      serviceCIDRs.map(({ text }) => text),
+      ['10.96.0.0/12', 'fd00:96::/112'],
+    );
+    assert.deepEqual(options, {
+      ...given,
+      policy: { ...policy, externalIPRanges: [parseCidr('203.0.113.0/24', new Place(''))] },
+      nodePortAddresses: { primary: false, ranges: [], localhost: true },
+      socketLB: true,
+      hostNamespaceOnly: true,
+      socketExceptions: except,
+    });
+  });
+
+  it('snatPorts: by default what follows the NodePorts, or what precedes them', () => {
+    const ports = (nodePortRange: [number, number]) => parseOptions({ nodePortRange }).snatPorts;
+    assert.deepEqual(ports([30000, 32767]), [32768, 65535]);
+    assert.deepEqual(ports([60000, 64000]), [64001, 65535]);
+    assert.deepEqual(ports([60000, 65000]), [1024, 59999]);
+    assert.deepEqual(ports([30000, 65535]), [1024, 29999]);
+  });
+
+  it('socketLB: true and false, or what is left out', () => {
+    assert.equal(parseOptions({ socketLB: false }).socketLB, false);
+    const { socketLB, hostNamespaceOnly, socketExceptions } = parseOptions({ socketLB: {} });
+    assert.deepEqual([socketLB, hostNamespaceOnly], [true, false]);
+    assert.deepEqual(socketExceptions, { cgroups: [], netns: [] });
   });
 
   const wrong: Record<string, unknown[]> = {
@@ -64,7 +125,20 @@ describe('options', () => {
     directRoutingDevice: ['', 'eth 0', '!eth0', '+', ['eth0'], null],
     protectNodePorts: [0, 'no', null],
     externalClusterIP: [1, 'yes', null],
-    socketLB: [1, 'yes', null],
+    masqueradeAll: [1, 'yes', null],
+    masqueradeLocal: [1, 'yes', null],
+    answerEcho: [1, 'yes', null],
+    noBackend: ['refuse', true, null],
+    rejectsPerSecond: [-1, 1.5, '10', 1e9],
+    socketLB: [
+      1,
+      'yes',
+      { hostNamespaceOnly: 1 },
+      { except: 'cgroup' },
+      { except: { cgroups: '/a' } },
+      { except: { cgroups: ['a'] } },
+      { except: { netns: [7] } },
+    ],
     cgroup: ['', 'relative', 7, '/a\0b', null],
     stateDir: ['', './x', {}, '/a\0b'],
     nodePortRange: [[1], [2, 1], [0, 10], [1, 70000], ['1', '2'], 30000, [1, 2, 3]],
@@ -103,7 +177,20 @@ describe('options', () => {
 
   it('never fail in another way, whatever they are', () => {
     const field = fc.anything();
-    const keys = ['devices', 'socketLB', 'cgroup', 'stateDir', 'nodePortRange', 'snatPorts'];
+    const keys = [
+      'devices',
+      'socketLB',
+      'cgroup',
+      'stateDir',
+      'nodePortRange',
+      'snatPorts',
+      'algorithm',
+      'maglevTableSize',
+      'serviceCIDRs',
+      'externalIPRanges',
+      'noBackend',
+      'rejectsPerSecond',
+    ];
     const group = fc.oneof(field, fc.record({ opening: field, sockets: field }, { requiredKeys: [] }));
     const some = fc.record(
       { ...Object.fromEntries(keys.map((key) => [key, field])), flowLifetimes: group, capacity: group },

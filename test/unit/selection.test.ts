@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 
 import type { BackendState } from '../../lib';
+import { type AliasTable, always } from '../../lib/alias-table';
 import { selectBackends } from '../../lib/selection';
 import { type BackendDefinition, defineService } from '../../lib/service-definition';
 
@@ -14,6 +15,7 @@ const backends = fc.uniqueArray(
     port: fc.integer({ min: 1, max: 3 }),
     state: fc.constantFrom(...states),
     local: fc.boolean(),
+    weight: fc.constantFrom(0, 1, 1, 1, 5),
   }),
   { selector: ({ address, port }) => `${address} ${port}`, maxLength: 12 },
 );
@@ -23,10 +25,22 @@ const dualStack = [
   { type: 'ClusterIP', address: 'fd00:96::1', port: 80 },
 ] as const;
 
-/** The rule, said another way: active ones if there are any, else terminating ones. */
+/** The rule, said another way: active ones if there are any, else terminating ones; nobody without a weight. */
 function usable(list: readonly BackendDefinition[]): Set<BackendDefinition> {
-  const of = (state: BackendState) => list.filter((backend) => backend.state === state);
+  const of = (state: BackendState) => list.filter((b) => b.state === state && b.weight > 0);
   return new Set(of('active').length > 0 ? of('active') : of('terminating'));
+}
+
+/** How much of all draws each backend of a list gets, by the alias method. */
+function sharesOf(count: number, at: number, { threshold, alias }: AliasTable): number[] {
+  const shares = new Array<number>(count).fill(0);
+  for (let i = 0; i < count; i++) {
+    const kept = threshold[at + i] === always ? 1 : (threshold[at + i] as number) / 2 ** 32;
+    shares[i] = (shares[i] as number) + kept / count;
+    const other = alias[at + i] as number;
+    shares[other] = (shares[other] as number) + (1 - kept) / count;
+  }
+  return shares;
 }
 
 describe('selection of backends', () => {
@@ -42,7 +56,10 @@ describe('selection of backends', () => {
           const local = backends.slice(localOffset, localOffset + localCount);
           assert.deepEqual(new Set(cluster), usable(ofFamily));
           assert.deepEqual(new Set(local), usable(ofFamily.filter((b) => b.local)));
-          assert.equal(new Set(backends).size, backends.length, 'nobody is there twice');
+          assert.equal(new Set(cluster).size, count, 'nobody is on offer twice');
+          assert.equal(new Set(local).size, localCount);
+          if (!selection.weights)
+            assert.equal(new Set(backends).size, backends.length, 'nobody is there twice');
           assert.equal(cluster.length, count);
           assert.equal(local.length, localCount);
           assert.equal(selection.usable, count > 0);
@@ -50,7 +67,44 @@ describe('selection of backends', () => {
         { numRuns: 2000 },
       );
     });
+
+    it(`gives each backend its share of both lists, IPv${family}`, () => {
+      fc.assert(
+        fc.property(backends, (specs) => {
+          const definition = defineService({ name: 'web', frontends: dualStack, backends: specs });
+          const { backends, count, localOffset, localCount, weights } = selectBackends(definition, family);
+          for (const [at, n] of [
+            [0, count],
+            [localOffset, localCount],
+          ] as const) {
+            const list = backends.slice(at, at + n);
+            const total = list.reduce((sum, { weight }) => sum + weight, 0);
+            const even = { threshold: new Uint32Array(at + n).fill(always), alias: new Uint32Array(at + n) };
+            sharesOf(n, at, weights ?? even).forEach((share, i) => {
+              assert.ok(Math.abs(share - (list[i] as BackendDefinition).weight / total) < 1e-6);
+            });
+          }
+        }),
+        { numRuns: 2000 },
+      );
+    });
   }
+
+  it('has an order for Maglev that does not depend on the order in which it was told', () => {
+    fc.assert(
+      fc.property(backends, fc.infiniteStream(fc.nat()), (specs, random) => {
+        const shuffled = specs
+          .map((spec) => ({ spec, key: random.next().value as number }))
+          .sort((a, b) => a.key - b.key)
+          .map(({ spec }) => spec);
+        const [one, other] = [specs, shuffled].map((list) => {
+          const definition = defineService({ name: 'web', frontends: dualStack, backends: list });
+          return selectBackends(definition, 4, 'maglev');
+        });
+        assert.deepEqual(one, other);
+      }),
+    );
+  });
 
   it('puts terminating local backends behind active ones elsewhere', () => {
     const definition = defineService({

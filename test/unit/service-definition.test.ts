@@ -65,8 +65,40 @@ describe('service definitions', () => {
         ],
         externalTrafficPolicy: 'Local',
         internalTrafficPolicy: 'Cluster',
+        algorithm: undefined,
+        maglevTableSize: undefined,
+        affinityTimeout: 0,
+        sourceRanges: [],
+        sourceRangesPolicy: 'allow',
       },
     );
+  });
+
+  it('take how backends are chosen, and for whom', () => {
+    const { algorithm, maglevTableSize, affinityTimeout, sourceRanges, sourceRangesPolicy } = define({
+      algorithm: 'maglev',
+      maglevTableSize: 65_537,
+      sessionAffinity: 'ClientIP',
+      sourceRanges: ['192.0.2.1/24', '2001:db8::/32', ' 192.0.2.0/24 '],
+      sourceRangesPolicy: 'deny',
+    });
+    assert.deepEqual([algorithm, maglevTableSize], ['maglev', 65_537]);
+    assert.equal(affinityTimeout, 10_800);
+    assert.deepEqual(
+      sourceRanges.map(({ text }) => text),
+      ['192.0.2.0/24', '2001:db8::/32'],
+    );
+    assert.equal(sourceRangesPolicy, 'deny');
+  });
+
+  it('keep a timeout of session affinity only where there is affinity', () => {
+    assert.equal(define({ sessionAffinityTimeout: 5 }).affinityTimeout, 0);
+    assert.equal(define({ sessionAffinity: 'None', sessionAffinityTimeout: 5 }).affinityTimeout, 0);
+    assert.equal(define({ sessionAffinity: 'ClientIP', sessionAffinityTimeout: 5 }).affinityTimeout, 5);
+  });
+
+  it('SCTP is balanced', () => {
+    assert.equal(define(frontend({ protocol: 'SCTP' })).frontends[0]?.key, '10.96.0.1:80/SCTP');
   });
 
   describe('wildcards', () => {
@@ -122,6 +154,8 @@ describe('service definitions', () => {
       [backend({ address: 'example.org' }), /backends\[0\]\.address: 'example\.org'/],
       [backend({ address: undefined }), /backends\[0\]\.address: undefined/],
       [backend({ address: '10.0.0.1:80' }), /backends\[0\]/],
+      [{ sourceRanges: ['10.0.0.0/8', '10.0.0.0/33'] }, /sourceRanges\[1\]: '10\.0\.0\.0\/33'/],
+      [{ sourceRanges: [null] }, /sourceRanges\[0\]: null/],
     ],
     ERR_BPF_INVALID_PORT: [
       [frontend({ port: 0 }), /frontends\[0\]\.port: 0 is not a port/],
@@ -137,7 +171,7 @@ describe('service definitions', () => {
       [backend({ port: 80n }), /80n/],
     ],
     ERR_BPF_INVALID_PROTOCOL: [
-      [frontend({ protocol: 'SCTP' }), /frontends\[0\]\.protocol: 'SCTP'/],
+      [frontend({ protocol: 'DCCP' }), /frontends\[0\]\.protocol: 'DCCP'/],
       [frontend({ protocol: 'tcp' }), /'tcp'/],
       [frontend({ protocol: 6 }), /6 is not balanced/],
       [frontend({ protocol: null }), /null/],
@@ -190,6 +224,18 @@ describe('service definitions', () => {
     ERR_BPF_INVALID_OPTION: [
       [{ externalTrafficPolicy: 'local' }, /externalTrafficPolicy: 'local'/],
       [{ internalTrafficPolicy: 1 }, /internalTrafficPolicy: 1/],
+      [{ algorithm: 'round-robin' }, /algorithm: 'round-robin' is not an algorithm/],
+      [{ algorithm: null }, /algorithm: null/],
+      [{ maglevTableSize: 252 }, /maglevTableSize: 252 is not a prime/],
+      [{ maglevTableSize: 241 }, /maglevTableSize: 241/],
+      [{ maglevTableSize: 131_101 }, /maglevTableSize: 131101/],
+      [{ maglevTableSize: '251' }, /maglevTableSize: '251'/],
+      [{ sessionAffinity: 'Cookie' }, /sessionAffinity: 'Cookie'/],
+      [{ sessionAffinity: 'ClientIP', sessionAffinityTimeout: 0 }, /sessionAffinityTimeout: 0/],
+      [{ sessionAffinityTimeout: 86_401 }, /sessionAffinityTimeout: 86401/],
+      [{ sessionAffinityTimeout: 1.5 }, /sessionAffinityTimeout: 1\.5/],
+      [{ sourceRanges: '10.0.0.0/8' }, /sourceRanges: '10\.0\.0\.0\/8' is not an array/],
+      [{ sourceRangesPolicy: 'reject' }, /sourceRangesPolicy: 'reject'/],
     ],
   };
 
@@ -284,6 +330,11 @@ describe('service definitions', () => {
       frontend({ protocol: 'UDP' }),
       { externalTrafficPolicy: 'Local' },
       { internalTrafficPolicy: 'Local' },
+      { algorithm: 'maglev' },
+      { maglevTableSize: 251 },
+      { sessionAffinity: 'ClientIP' },
+      { sourceRanges: ['192.0.2.0/24'] },
+      { sourceRangesPolicy: 'deny' },
     ]) {
       assert.equal(sameService(definition, define(changes)), false, JSON.stringify(changes));
     }

@@ -3,16 +3,25 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 
-import { NetworkHint, PortHint, ServiceFlag } from '../../lib/abi';
+import { FrontendFlag, NetworkHint, PortHint, ServiceFlag } from '../../lib/abi';
+import { parseCidr } from '../../lib/cidr';
+import { encodeRange } from '../../lib/encode';
 import { LoadBalancerError, MapFullError } from '../../lib/errors';
+import { maglevTable } from '../../lib/maglev';
 import { networkOf } from '../../lib/network-hints';
+import { Place } from '../../lib/place';
 import { selectBackends } from '../../lib/selection';
-import { defineService, type FrontendDefinition, type ServiceDefinition } from '../../lib/service-definition';
+import {
+  type BackendDefinition,
+  defineService,
+  type FrontendDefinition,
+  type ServiceDefinition,
+} from '../../lib/service-definition';
 import { ServiceTable } from '../../lib/service-table';
 import { RangesPending, Transaction } from '../../lib/transaction';
 import { KernelTables } from './kernel-tables';
 
-const capacity = { frontends: 12, backends: 40 };
+const capacity = { frontends: 12, backends: 40, maglevSlots: 4000 };
 
 /* Few names, addresses and ports, so that they meet. */
 const names = ['a', 'b', 'c', 'd'];
@@ -39,13 +48,20 @@ const backends = fc.uniqueArray(
   { selector: ({ address, port }) => `${address} ${port}`, maxLength: 8 },
 );
 
+const content = fc.record({
+  frontends,
+  backends,
+  algorithm: fc.constantFrom('random' as const, 'maglev' as const),
+  sourceRanges: fc.subarray(['192.0.2.0/24', '198.51.100.0/25', '2001:db8::/32']),
+});
+
 interface Change {
   name: string;
   put?: { frontends: object[]; backends: object[] };
 }
 
 const change: fc.Arbitrary<Change> = fc.record(
-  { name: fc.constantFrom(...names), put: fc.record({ frontends, backends }) },
+  { name: fc.constantFrom(...names), put: content },
   { requiredKeys: ['name'] },
 );
 
@@ -84,7 +100,7 @@ function backendText(address: string, family: 4 | 6, port: number): string {
 
 type Model = Map<string, ServiceDefinition>;
 
-/** Of all networks exactly those with frontends have their bits. */
+/** Of all networks exactly those with frontends have the bits that say so. */
 function checkNetworks(kernel: KernelTables, model: Model): void {
   const wanted = new Uint8Array(65536);
   for (const { frontends } of model.values()) {
@@ -95,7 +111,55 @@ function checkNetworks(kernel: KernelTables, model: Model): void {
         (wanted[network] as number) | (family === 4 ? NetworkHint.FRONTEND4 : NetworkHint.FRONTEND6);
     }
   }
-  assert.deepEqual(kernel.arrays['networks'], wanted);
+  const bits = NetworkHint.FRONTEND4 | NetworkHint.FRONTEND6;
+  assert.deepEqual(
+    kernel.arrays['networks']?.map((hints) => hints & bits),
+    wanted,
+  );
+}
+
+/** What each address of frontends is, for ports that it does not have. */
+function checkAddresses(kernel: KernelTables, model: Model): void {
+  const wanted: Record<string, Map<string, number>> = { frontends4: new Map(), frontends6: new Map() };
+  for (const { type, family, address } of [...model.values()].flatMap(({ frontends }) => frontends)) {
+    if (!address) continue;
+    const flags = wanted[`frontends${family}`] as Map<string, number>;
+    const flag = type === 'ClusterIP' ? FrontendFlag.CLUSTER_IP : FrontendFlag.VIP;
+    flags.set(hex(address, family), (flags.get(hex(address, family)) ?? 0) | flag);
+  }
+  for (const [map, flags] of Object.entries(wanted)) {
+    const found = [...(kernel.hashes[map] ?? [])].map(([key, value]) => [key, value[0]] as const);
+    assert.deepEqual(new Map(found.sort()), new Map([...flags].sort()));
+  }
+}
+
+/** Each service has its source ranges, under the id that its frontends say, and nobody else has any. */
+function checkRanges(kernel: KernelTables, model: Model): void {
+  const wanted: Record<string, Set<string>> = { ranges4: new Set(), ranges6: new Set() };
+  for (const { frontends, sourceRanges } of model.values()) {
+    const [first] = frontends as [FrontendDefinition];
+    const ids = frontends.map((f) => kernel.service(`services${f.family}`, keyOf(f))?.ranges);
+    assert.ok(ids.every((id) => id === ids[0]));
+    assert.ok(ids[0], `${first.key} has an id for its ranges`);
+    for (const range of sourceRanges)
+      wanted[`ranges${range.family}`]?.add(Buffer.from(encodeRange(ids[0], range)).toString('hex'));
+  }
+  for (const [map, keys] of Object.entries(wanted))
+    assert.deepEqual(new Set([...(kernel.hashes[map]?.keys() ?? [])].sort()), new Set([...keys].sort()));
+}
+
+/** The table is the one that Maglev makes for the list, whoever made it. */
+function checkMaglev(slots: readonly number[], list: readonly BackendDefinition[], algorithm: unknown): void {
+  if (algorithm !== 'maglev' || list.length === 0) {
+    assert.deepEqual(slots, []);
+    return;
+  }
+  const several = new Set(list.map(({ address }) => address)).size < list.length;
+  const named = list.map(({ address, port, weight }) => ({
+    id: several ? `${address} ${port}` : address,
+    weight,
+  }));
+  assert.deepEqual(slots, [...maglevTable(named, slots.length)]);
 }
 
 /** The kernel has exactly the services of the model. */
@@ -108,16 +172,22 @@ function compare(kernel: KernelTables, model: Model): void {
       keys[map]?.push(key);
       const found = kernel.service(map, key);
       assert.ok(found, `${frontend.key} is there`);
-      const wanted = selectBackends(definition, frontend.family);
-      const texts = wanted.backends.map((b) => backendText(b.address, b.family, b.port));
-      assert.deepEqual(found.cluster, texts.slice(0, wanted.count));
-      assert.deepEqual(found.local, texts.slice(wanted.localOffset, wanted.localOffset + wanted.localCount));
+      const wanted = selectBackends(definition, frontend.family, definition.algorithm);
+      const cluster = wanted.backends.slice(0, wanted.count);
+      const local = wanted.backends.slice(wanted.localOffset, wanted.localOffset + wanted.localCount);
+      const text = (b: BackendDefinition) => backendText(b.address, b.family, b.port);
+      assert.deepEqual(found.cluster, cluster.map(text));
+      assert.deepEqual(found.local, local.map(text));
+      checkMaglev(found.maglev, cluster, definition.algorithm);
+      checkMaglev(found.localMaglev, local, definition.algorithm);
       assert.equal((found.flags & ServiceFlag.USABLE) !== 0, wanted.usable);
       const hint = frontend.address ? PortHint.FRONTEND : PortHint.WILDCARD;
       assert.ok((kernel.arrays['ports']?.[frontend.port] ?? 0) & hint, `port ${frontend.port} has its hint`);
     }
   }
   checkNetworks(kernel, model);
+  checkAddresses(kernel, model);
+  checkRanges(kernel, model);
   for (const map of ['services4', 'services6']) {
     assert.deepEqual([...(kernel.hashes[map]?.keys() ?? [])].sort(), keys[map]?.sort());
   }
@@ -173,7 +243,7 @@ describe('transactions of the service table', () => {
     fc.assert(
       fc.property(history, (steps) => {
         const table = new ServiceTable(capacity, new Set());
-        const kernel = new KernelTables(capacity.backends);
+        const kernel = new KernelTables(capacity.backends, capacity.maglevSlots);
         let model: Model = new Map();
         for (const { changes, outcome } of steps) {
           const tx = new Transaction(table);
@@ -212,15 +282,15 @@ describe('transactions of the service table', () => {
           table.reuse(table.takeRetired());
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 
   it('services may pass frontends on to each other in one transaction', () => {
     fc.assert(
-      fc.property(fc.array(fc.record({ frontends, backends }), { minLength: 4, maxLength: 4 }), (wanted) => {
+      fc.property(fc.array(content, { minLength: 4, maxLength: 4 }), (wanted) => {
         const table = new ServiceTable(capacity, new Set());
-        const kernel = new KernelTables(capacity.backends);
+        const kernel = new KernelTables(capacity.backends, capacity.maglevSlots);
         const model: Model = new Map();
         for (const shift of [0, 1, 2, 3]) {
           const tx = new Transaction(table);
@@ -245,7 +315,7 @@ describe('transactions of the service table', () => {
           table.reuse(table.takeRetired());
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -256,12 +326,35 @@ describe('transactions of the service table', () => {
       backends: Array.from({ length: count }, (_, i) => ({ address: `10.0.0.${i + 1}`, port: 80 })),
     });
 
-  it('writes backends before the service that leads to them, and hints before it, too', () => {
-    const tx = new Transaction(new ServiceTable(capacity, new Set()));
-    tx.put(service('a', '10.96.0.1'));
+  it('writes what a service leads to before it, hints before it, too, and what its address is afterwards', () => {
+    const table = new ServiceTable(capacity, new Set());
+    const steps = (stage: (tx: Transaction) => unknown) => {
+      const tx = new Transaction(table);
+      stage(tx);
+      const operations = tx.operations().map(({ map, kind }) => `${kind} ${map}`);
+      tx.accept();
+      return operations;
+    };
+    const definition = {
+      ...service('a', '10.96.0.1'),
+      algorithm: 'maglev' as const,
+      sourceRanges: [parseCidr('192.0.2.0/24', new Place('test'))],
+    };
     assert.deepEqual(
-      tx.operations().map(({ map, kind }) => `${kind} ${map}`),
-      ['store backends', 'store ports', 'store networks', 'update services4'],
+      steps((tx) => tx.put(definition)),
+      [
+        'store backends',
+        'store maglev',
+        'update ranges4',
+        'store ports',
+        'store networks',
+        'update services4',
+        'update frontends4',
+      ],
+    );
+    assert.deepEqual(
+      steps((tx) => tx.remove('a')),
+      ['delete frontends4', 'delete services4', 'store ports', 'store networks', 'delete ranges4'],
     );
   });
 
@@ -279,6 +372,21 @@ describe('transactions of the service table', () => {
     assert.throws(() => commit(service('a', '10.96.0.1', 2)), RangesPending);
     table.reuse(table.takeRetired());
     assert.equal(commit(service('a', '10.96.0.1', 2)), before);
+  });
+
+  it('writes a Maglev table that a program may see only after it was reused', () => {
+    const table = new ServiceTable({ ...capacity, maglevSlots: 2 * 256 }, new Set());
+    const commit = (backends: number) => {
+      const tx = new Transaction(table);
+      tx.put({ ...service('a', '10.96.0.1', backends), algorithm: 'maglev', maglevTableSize: 251 });
+      const first = tx.record('a')?.placements[4]?.maglev?.first;
+      tx.accept();
+      return first;
+    };
+    assert.deepEqual([commit(1), commit(2)], [0, 256]);
+    assert.throws(() => commit(3), RangesPending);
+    table.reuse(table.takeRetired());
+    assert.equal(commit(3), 0);
   });
 
   it('tells what a full table needs', () => {

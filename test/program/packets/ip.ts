@@ -75,7 +75,10 @@ export function ipPacket(header: IpHeader, protocol: number, content: Uint8Array
   const between = extensions.map((extension, i) => extensionBytes(extension, numbers[i + 1] as number));
   const ip = Buffer.alloc(40);
   ip[0] = 6 << 4;
-  ip.writeUInt16BE(between.reduce((sum, { length }) => sum + length, content.length), 4);
+  ip.writeUInt16BE(
+    between.reduce((sum, { length }) => sum + length, content.length),
+    4,
+  );
   ip[6] = numbers[0] as number;
   ip[7] = ttl;
   ip.set(source, 8);
