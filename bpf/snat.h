@@ -128,7 +128,9 @@ static __always_inline long lb_try_port(__u32 i, struct lb_port_search *search, 
   lb_flow_reversed(&w->flow, &w->reversed);
   if (!lb_flow_claim(&w->turned, &w->back, &w->reversed, v6, search->now))
     return 0;
-  if (search->own_source && lb_port_has_socket(search->skb, &w->turned, w->packet.protocol, v6)) {
+  /* The first port of a connection of this node is that of its own socket. */
+  if (search->own_source && (i > 0 || !(w->flow.flags & LB_FLOW_HOST)) &&
+      lb_port_has_socket(search->skb, &w->turned, w->packet.protocol, v6)) {
     lb_flow_delete(&w->turned, v6, true);
     return 0;
   }
@@ -156,7 +158,7 @@ lb_flow_create(struct __sk_buff *skb, struct lb_work *w, bool v6, bool own_sourc
       .settings = s,
       .now = now,
       .own_port = !own_source || (wanted >= s->snat_port_min && wanted <= s->snat_port_max),
-      .own_source = own_source && !(w->flow.flags & LB_FLOW_HOST),
+      .own_source = own_source,
   };
 
   lb_turn(&w->key, v6, &w->back);

@@ -241,7 +241,7 @@ static __always_inline bool begins_anew(const struct lb_flow *flow, bool v6)
     return false;
   if (flow->state == LB_FLOW_CLOSING)
     return true;
-  if (flow->flags & LB_FLOW_HOST)
+  if (!flow->service)
     return false;
   return !(v6 ? LB_PART(offered6)() : LB_PART(offered4)());
 }
@@ -537,9 +537,47 @@ static __always_inline int leave_as(struct __sk_buff *skb, struct lb_work *w, bo
 }
 
 /*
+ * Makes the packet, which is no service's, a flow of its own: from another port if its tuple is
+ * that of a flow, whose replies it would be given.
+ */
+static __always_inline enum lb_create_result
+begin_own(struct __sk_buff *skb, struct lb_work *w, bool v6, __u32 flags,
+          const struct lb_settings *s)
+{
+  struct lb_packet *p = &w->packet;
+  enum lb_create_result result;
+  __u32 now = lb_now();
+
+  w->key = w->to = p->tuple;
+  __builtin_memset(&w->flow, 0, sizeof(w->flow));
+  w->flow.flags = flags;
+  w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
+  w->flow.expires = now + lb_lifetime(s, w->flow.state);
+  result = lb_flow_create(skb, w, v6, flags & LB_FLOW_HOST, now, s);
+  w->address_delta = w->flow.address_delta;
+  w->port_delta = w->flow.port_delta;
+  return result;
+}
+
+/* Whether a packet of no flow may be the first of one. */
+static __always_inline bool may_begin(const struct lb_packet *p)
+{
+  return p->protocol != IPPROTO_TCP || (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
+}
+
+/* Whether the replies to the packet would be taken for those of a flow. */
+static __always_inline bool is_claimed(struct lb_work *w, bool v6)
+{
+  bool pending;
+
+  lb_turn(&w->packet.tuple, v6, &w->turned);
+  return lb_flow_find(&w->turned, v6, lb_now(), &pending);
+}
+
+/*
  * A packet of this node itself, or one that the stack has given its address: its tuple may be that
- * of a flow whose port was claimed before. Then it goes on from another port, as a flow of its own.
- * What has no socket becomes a flow in any case: no later claim could find it.
+ * of a flow whose port was claimed before. Then it goes on from another port. What has no socket
+ * becomes a flow in any case: no later claim could find it.
  */
 static __always_inline int own(struct __sk_buff *skb, bool v6)
 {
@@ -547,8 +585,6 @@ static __always_inline int own(struct __sk_buff *skb, bool v6)
   struct lb_work *w = lb_work();
   struct lb_packet *p;
   struct lb_addr from;
-  __u32 now = lb_now();
-  bool pending;
   __u16 port;
 
   if (!s || !w)
@@ -560,27 +596,35 @@ static __always_inline int own(struct __sk_buff *skb, bool v6)
     return LB_NEXT;
   if (continued(w, v6, false))
     return w->flags & LB_FLOW_HOST ? leave_as(skb, w, v6) : LB_NEXT;
-  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN)
-    return LB_NEXT;
   from = lb_source(&p->tuple, v6);
-  if (!(lb_address_flags(&from, v6) & LB_ADDRESS_NODE))
+  if (!may_begin(p) || !(lb_address_flags(&from, v6) & LB_ADDRESS_NODE) ||
+      (skb->sk && !is_claimed(w, v6)))
     return LB_NEXT;
-  lb_turn(&p->tuple, v6, &w->turned);
-  if (skb->sk && !lb_flow_find(&w->turned, v6, now, &pending))
-    return LB_NEXT;
-  w->key = w->to = p->tuple;
-  __builtin_memset(&w->flow, 0, sizeof(w->flow));
-  w->flow.flags = LB_FLOW_HOST;
-  w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
-  w->flow.expires = now + lb_lifetime(s, w->flow.state);
-  if (lb_flow_create(skb, w, v6, true, now, s) != LB_CREATED)
+  if (begin_own(skb, w, v6, LB_FLOW_HOST, s) != LB_CREATED)
     return drop(LB_COUNTER_DROP_NO_PORT);
-  if (!w->flow.port_delta)
+  if (!w->port_delta)
     return LB_NEXT;
   lb_count(LB_COUNTER_HOST_FLOW_MOVED);
-  w->address_delta = w->flow.address_delta;
-  w->port_delta = w->flow.port_delta;
   return leave_as(skb, w, v6);
+}
+
+/*
+ * A packet to a backend itself. Its sender may have a flow to the same backend, from the same port,
+ * which the backend sees as it is: then it goes on from another one.
+ */
+static __always_inline int direct(struct __sk_buff *skb, bool v6)
+{
+  const struct lb_settings *s = lb_settings();
+  struct lb_work *w = lb_work();
+
+  if (!s || !w || !may_begin(&w->packet) ||
+      !(lb_port_hints(bpf_ntohs(lb_dport(&w->packet.tuple, v6))) & LB_PORT_FLOW) ||
+      !is_claimed(w, v6))
+    return LB_NEXT;
+  if (begin_own(skb, w, v6, 0, s) != LB_CREATED)
+    return drop(LB_COUNTER_DROP_NO_PORT);
+  lb_count(LB_COUNTER_DIRECT_FLOW_MOVED);
+  return forward(skb, w, v6);
 }
 
 /* A packet that leaves: a reply of a backend on this node, if it is of a flow. */
@@ -659,6 +703,10 @@ __noinline int LB_PART(own4)(struct __sk_buff *skb) { return own(skb, false); }
 
 __noinline int LB_PART(own6)(struct __sk_buff *skb) { return own(skb, true); }
 
+__noinline int LB_PART(direct4)(struct __sk_buff *skb) { return direct(skb, false); }
+
+__noinline int LB_PART(direct6)(struct __sk_buff *skb) { return direct(skb, true); }
+
 /* A packet of no flow: the first of one, if it is for a service. */
 static __always_inline int open(struct __sk_buff *skb, bool v6)
 {
@@ -666,7 +714,7 @@ static __always_inline int open(struct __sk_buff *skb, bool v6)
   int result = v6 ? LB_PART(decide6)(inside) : LB_PART(decide4)(inside);
 
   if (result == LB_NO_SERVICE)
-    return LB_NEXT;
+    return v6 ? LB_PART(direct6)(skb) : LB_PART(direct4)(skb);
   if (result == LB_CHOSEN)
     return v6 ? LB_PART(start6)(skb, inside) : LB_PART(start4)(skb, inside);
   return v6 ? LB_PART(refuse6)(skb, result) : LB_PART(refuse4)(skb, result);

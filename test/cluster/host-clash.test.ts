@@ -9,8 +9,6 @@ import { counted } from './counters';
 import { backendsOf, both, families, udpType } from './ways';
 
 const nodePort = 30080;
-/** For backends on the node that is asked, which see the client's address. */
-const localNodePort = 30081;
 
 /** In the window of source ports, and above the ports that the kernel gives to sockets. */
 let nextPort = 61_000;
@@ -24,8 +22,10 @@ interface Talk {
   close(): Promise<unknown>;
 }
 
-const talks = {
-  async TCP(host: Host, to: Endpoint, localPort: number): Promise<Talk> {
+type StartTalk = (host: Host, to: Endpoint, localPort: number) => Promise<Talk>;
+
+const talks: Record<'TCP' | 'UDP', StartTalk> = {
+  TCP: async (host, to, localPort) => {
     const peer = await host.peer();
     const { id, client, peer: name } = await peer.open(to, { localPort });
     assert.deepEqual(name, to);
@@ -35,7 +35,7 @@ const talks = {
       close: () => peer.dropConnection(id, true),
     };
   },
-  async UDP(host: Host, to: Endpoint, localPort: number): Promise<Talk> {
+  UDP: async (host, to, localPort) => {
     const peer = await host.peer();
     const id = await peer.openUdp({ type: udpType(to.address), localPort });
     const goOn = async () => {
@@ -55,24 +55,11 @@ describe('a NATed flow and a connection that the host itself opens never share a
   before(async () => {
     const [node, other] = cluster.nodes;
     lb = await openLoadBalancer(cluster.cleanup, node, { devices: ['eth0'] });
-    await lb.apply([
-      {
-        name: 'there',
-        frontends: both({ type: 'NodePort', port: nodePort }),
-        backends: backendsOf([other.pods[0]], node),
-      },
-      {
-        name: 'here',
-        frontends: both({ type: 'NodePort', port: localNodePort }),
-        backends: backendsOf([node.pods[0]], node),
-      },
-    ]);
-    // So that the client can speak to the pods itself.
-    const routes = families.map(
-      (f) => `${f === 4 ? '10.244.1.0/24' : 'fd00:244:1::/64'} via ${node.addresses[f]}`,
-    );
-    cluster.client.namespace.ip(...routes.map((route) => `route add ${route}`));
-    cluster.cleanup.add(() => cluster.client.namespace.ip(...routes.map((route) => `route del ${route}`)));
+    await lb.upsertService({
+      name: 'there',
+      frontends: both({ type: 'NodePort', port: nodePort }),
+      backends: backendsOf([other.pods[0]], node),
+    });
   });
 
   /** Both conversations work, in turns, and the backend tells them apart by their ports. */
@@ -83,7 +70,7 @@ describe('a NATed flow and a connection that the host itself opens never share a
 
   /** Starts two conversations with one port number; `clash` is what the second one does to the counters. */
   async function assertBoth(
-    start: (typeof talks)['TCP'],
+    start: StartTalk,
     first: [Host, Endpoint],
     second: [Host, Endpoint],
     clash: { moved: number },
@@ -157,17 +144,106 @@ describe('a NATed flow and a connection that the host itself opens never share a
           else await assertBoth(talks[protocol], nat, masquerade, { moved: 1 });
         });
       }
-
-      it(`${protocol}, IPv${family}: a client speaks to the backend itself, from the port of its flow`, async () => {
-        const [host] = cluster.nodes;
-        const [pod] = host.pods;
-        await assertBoth(
-          talks[protocol],
-          [cluster.client, { address: host.addresses[family], port: localNodePort }],
-          [cluster.client, { address: pod.addresses[family], port: podPort }],
-          { moved: 0 },
-        );
-      });
     }
+  }
+});
+
+describe('a flow and a connection to its backend itself never share a tuple', () => {
+  const cluster = useTwoNodes();
+  let lb: RemoteLoadBalancer;
+
+  before(async () => {
+    const [node] = cluster.nodes;
+    lb = await openLoadBalancer(cluster.cleanup, node, { devices: ['eth0'] });
+    await lb.upsertService({
+      name: 'here',
+      frontends: both({ type: 'NodePort', port: nodePort }),
+      backends: backendsOf([node.pods[0]], node),
+      externalTrafficPolicy: 'Local',
+    });
+    // So that the client can speak to the pods itself.
+    const networks = { 4: '10.244.1.0/24', 6: 'fd00:244:1::/64' };
+    const routes = families.map((f) => `${networks[f]} via ${node.addresses[f]}`);
+    cluster.client.namespace.ip(...routes.map((route) => `route add ${route}`));
+    cluster.cleanup.add(() => cluster.client.namespace.ip(...routes.map((route) => `route del ${route}`)));
+  });
+
+  const frontend = (family: Family): Endpoint => ({
+    address: cluster.nodes[0].addresses[family],
+    port: nodePort,
+  });
+  const backend = (family: Family): Endpoint => ({
+    address: cluster.nodes[0].pods[0].addresses[family],
+    port: podPort,
+  });
+
+  for (const family of families) {
+    it(`TCP, IPv${family}`, async () => {
+      const localPort = nextPort++;
+      const peer = await cluster.client.peer();
+      const one = await peer.open(frontend(family), { localPort });
+      assert.equal(one.client.port, localPort);
+      const growth = await counted(lb, async () => {
+        const other = await peer.open(backend(family), { localPort });
+        assert.notEqual(other.client.port, localPort);
+        for (const { id } of [one, other, one, other]) assert.equal(await peer.echo(id, 'word'), 'word');
+        for (const { id } of [one, other]) await peer.dropConnection(id);
+      });
+      assert.equal(growth.DIRECT_FLOW_MOVED, 1);
+    });
+
+    it(`TCP, IPv${family}, while the flow is closing`, async () => {
+      const localPort = nextPort++;
+      const peer = await cluster.client.peer();
+      assert.equal((await peer.tcp(frontend(family), { localPort })).client.port, localPort);
+      for (let i = 0; i < 3; i++) await peer.tcp(backend(family), { localPort });
+    });
+
+    it(`UDP, IPv${family}`, async () => {
+      const localPort = nextPort++;
+      const peer = await cluster.client.peer();
+      const to = [frontend(family), backend(family), frontend(family), backend(family)];
+      const answers = await peer.unconnectedUdp(to, { type: udpType(to[0]!.address), localPort });
+      assert.deepEqual(
+        answers.map(({ peer }) => peer),
+        to,
+      );
+    });
+  }
+});
+
+describe('a connection of the host that has to leave its port', () => {
+  const cluster = useTwoNodes();
+
+  for (const family of families) {
+    it(`takes one that no other socket of the host has, IPv${family}`, async () => {
+      const [node, other] = cluster.nodes;
+      const [first, last] = [62_000, 62_007];
+      const lb = await openLoadBalancer(cluster.cleanupEach, node, {
+        devices: ['eth0'],
+        snatPorts: [first, last],
+      });
+      await lb.upsertService({
+        name: 'there',
+        frontends: both({ type: 'NodePort', port: nodePort }),
+        backends: backendsOf([other.pods[0]], node),
+      });
+      const to = { address: other.pods[0].addresses[family], port: podPort };
+      const flow = await talks.TCP(
+        cluster.client,
+        { address: node.addresses[family], port: nodePort },
+        first,
+      );
+      const own: Talk[] = [];
+      for (let port = first + 1; port < last; port++) own.push(await talks.TCP(node, to, port));
+      for (const talk of [flow, ...own]) cluster.cleanupEach.add(() => talk.close());
+      const growth = await counted(lb, async () => {
+        const moved = await talks.TCP(node, to, first);
+        cluster.cleanupEach.add(() => moved.close());
+        assert.equal(moved.port, last, 'the only one that is free');
+        for (const talk of [flow, ...own, moved]) await talk.goOn();
+      });
+      assert.equal(growth.HOST_FLOW_MOVED, 1);
+    });
   }
 });

@@ -2,7 +2,7 @@ import ipaddr from 'ipaddr.js';
 
 import { FlowFlag, FlowState, layouts } from '../../lib/abi';
 import { decodeEvent, type PortExhaustion } from '../../lib/events';
-import type { Datapath } from '../../types/native';
+import type { Datapath, Watch } from '../../types/native';
 import { build, type Packet, parse } from './packets';
 
 /*
@@ -63,17 +63,15 @@ function now(): number {
 }
 
 export function bulkCalls(datapath: () => Datapath, ifindexOf: (device: string) => number): BulkCalls {
-  let watched: PortExhaustion[] | undefined;
+  const events: PortExhaustion[] = [];
+  /* A watch ends when it is collected. */
+  let ring: Watch | undefined;
 
-  function watch(): PortExhaustion[] {
-    if (watched) return watched;
-    const list: PortExhaustion[] = [];
-    datapath().watchRing('events', (record) => {
+  function watch(): void {
+    ring ??= datapath().watchRing('events', (record) => {
       const event = decodeEvent(record);
-      if (event) list.push(event);
+      if (event) events.push(event);
     });
-    watched = list;
-    return list;
   }
 
   return {
@@ -108,10 +106,10 @@ export function bulkCalls(datapath: () => Datapath, ifindexOf: (device: string) 
       return decodeLoads(await datapath().dump('loads'), longest);
     },
     async events() {
-      const list = watch();
+      watch();
       /* Records are read by the event loop. */
       await new Promise((resolve) => setTimeout(resolve, 200));
-      return list.splice(0);
+      return events.splice(0);
     },
   };
 }

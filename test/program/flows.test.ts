@@ -91,10 +91,11 @@ describe('program: flows', function () {
     await replyTo(there, 'SA');
     await send(request({ flags: 'A' }));
     await send(request({ flags: 'FA' }));
-    await harness.call('put', service(['10.244.2.3']));
+    await harness.call('put', service(['10.244.2.3', '10.244.2.2']));
     const halfClosed = await send(request({ flags: 'S' }));
     assert.equal(halfClosed.destination, '10.244.2.2', 'one FIN does not end a connection');
     await replyTo(there, 'FA');
+    await harness.call('put', service(['10.244.2.3']));
     assert.equal((await send(request({ flags: 'S' }))).destination, '10.244.2.3');
   });
 
