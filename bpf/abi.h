@@ -445,8 +445,7 @@ enum lb_counter {
   LB_COUNTER_DROP_TTL = 27,
   LB_COUNTER_DROP_TOO_BIG = 28,
   LB_COUNTER_DROP_FRAGMENT = 29, /* a later fragment before the first */
-  LB_COUNTER_DIRECT_FLOW_MOVED = 30, /* a connection to a backend itself had the tuple of a flow */
-  LB_COUNTERS = 31,
+  LB_COUNTERS = 30,
 };
 
 struct lb_counters {

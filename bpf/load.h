@@ -31,7 +31,9 @@ lb_load_find(const __be32 *address, __be16 port, __u8 protocol, bool create)
 /* Seconds of a period: all of them together hold the longest lifetime. */
 static __always_inline __u32 lb_load_span(const struct lb_settings *s, bool datagram)
 {
-  __u32 lifetime = datagram ? s->flow_datagram : s->flow_established;
+  __u32 stream =
+      s->flow_half_closed > s->flow_established ? s->flow_half_closed : s->flow_established;
+  __u32 lifetime = datagram ? s->flow_datagram : stream;
 
   return lifetime / (LB_LOAD_PERIODS - 2) + 1;
 }

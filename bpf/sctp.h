@@ -32,17 +32,30 @@ static __always_inline __u32 lb_crc32c_multiply(__u32 a, __u32 b)
   return product;
 }
 
+struct lb_crc32c {
+  __u32 delta;
+  __u32 length;
+};
+
+static long lb_crc32c_advance(__u32 bit, void *context)
+{
+  struct lb_crc32c *crc = context;
+
+  if (crc->length >> bit & 1)
+    crc->delta = lb_crc32c_multiply(lb_crc32c_zeros[bit & (LB_LENGTH_BITS - 1)], crc->delta);
+  return 0;
+}
+
 /*
  * What is to be added (exclusive or) to the checksum, in host order, of a packet of `length` bytes
  * when `ports` is added to its first four bytes.
  */
 __weak __noinline __u32 lb_crc32c_delta(__u32 ports, __u32 length)
 {
-  for (int k = 0; k < LB_LENGTH_BITS; k++) {
-    if (length >> k & 1)
-      ports = lb_crc32c_multiply(lb_crc32c_zeros[k], ports);
-  }
-  return ports;
+  struct lb_crc32c crc = {.delta = ports, .length = length};
+
+  bpf_loop(LB_LENGTH_BITS, lb_crc32c_advance, &crc, 0);
+  return crc.delta;
 }
 
 #endif /* BPF_LB_SCTP_H */

@@ -75,6 +75,26 @@ static __always_inline void take(struct lb_work *w, void *entry, bool v6)
   w->flags = flow->flags;
 }
 
+/* Tells the sender why its packet cannot go on: it is too big, if there is an MTU, or too old. */
+static __always_inline int complain(struct __sk_buff *skb, bool v6, __u32 mtu)
+{
+  struct lb_work *w = lb_work();
+
+  if (!w)
+    return TC_ACT_SHOT;
+  return mtu ? lb_too_big(skb, w, v6, mtu) : lb_time_exceeded(skb, w, v6);
+}
+
+__noinline int LB_PART(complain4)(struct __sk_buff *skb, __u32 mtu)
+{
+  return complain(skb, false, mtu);
+}
+
+__noinline int LB_PART(complain6)(struct __sk_buff *skb, __u32 mtu)
+{
+  return complain(skb, true, mtu);
+}
+
 /* Gives a packet of a flow the tuple w->to and passes it on. */
 static __always_inline int forward(struct __sk_buff *skb, struct lb_work *w, bool v6)
 {
@@ -82,10 +102,10 @@ static __always_inline int forward(struct __sk_buff *skb, struct lb_work *w, boo
   long result = lb_route(skb, &w->to, v6, lb_wire_length(skb, p), 0, &w->fib);
   bool redirect = lb_routed(result);
 
-  if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-    return lb_too_big(skb, w, v6, w->fib.mtu_result);
-  if (redirect && p->ttl <= 1)
-    return lb_time_exceeded(skb, w, v6);
+  __u32 mtu = result == BPF_FIB_LKUP_RET_FRAG_NEEDED ? w->fib.mtu_result : 0;
+
+  if (mtu || (redirect && p->ttl <= 1))
+    return v6 ? LB_PART(complain6)(skb, mtu) : LB_PART(complain4)(skb, mtu);
   if (p->part == LB_FIRST_FRAGMENT)
     lb_fragment_keep(p, v6);
   if (!lb_rewrite(skb, p, &w->to, v6, w->address_delta, w->port_delta, redirect))
@@ -233,15 +253,14 @@ __noinline int LB_PART(offered6)(void) { return offered(true); }
 
 /*
  * Whether a first packet on the tuple of a flow begins another one: when that is closed, or when
- * its backend takes no new connections. Else it may be a duplicate, and goes the old way.
+ * its backend takes no new connections. Else it may be a duplicate, and goes the old way. When the
+ * backend of a closed flow accepts a connection, its client has spoken to the backend itself.
  */
 static __always_inline bool begins_anew(const struct lb_flow *flow, bool v6)
 {
-  if (flow->flags & LB_FLOW_REPLY)
-    return false;
   if (flow->state == LB_FLOW_CLOSING)
     return true;
-  if (!flow->service)
+  if (flow->flags & (LB_FLOW_REPLY | LB_FLOW_HOST))
     return false;
   return !(v6 ? LB_PART(offered6)() : LB_PART(offered4)());
 }
@@ -537,47 +556,9 @@ static __always_inline int leave_as(struct __sk_buff *skb, struct lb_work *w, bo
 }
 
 /*
- * Makes the packet, which is no service's, a flow of its own: from another port if its tuple is
- * that of a flow, whose replies it would be given.
- */
-static __always_inline enum lb_create_result
-begin_own(struct __sk_buff *skb, struct lb_work *w, bool v6, __u32 flags,
-          const struct lb_settings *s)
-{
-  struct lb_packet *p = &w->packet;
-  enum lb_create_result result;
-  __u32 now = lb_now();
-
-  w->key = w->to = p->tuple;
-  __builtin_memset(&w->flow, 0, sizeof(w->flow));
-  w->flow.flags = flags;
-  w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
-  w->flow.expires = now + lb_lifetime(s, w->flow.state);
-  result = lb_flow_create(skb, w, v6, flags & LB_FLOW_HOST, now, s);
-  w->address_delta = w->flow.address_delta;
-  w->port_delta = w->flow.port_delta;
-  return result;
-}
-
-/* Whether a packet of no flow may be the first of one. */
-static __always_inline bool may_begin(const struct lb_packet *p)
-{
-  return p->protocol != IPPROTO_TCP || (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
-}
-
-/* Whether the replies to the packet would be taken for those of a flow. */
-static __always_inline bool is_claimed(struct lb_work *w, bool v6)
-{
-  bool pending;
-
-  lb_turn(&w->packet.tuple, v6, &w->turned);
-  return lb_flow_find(&w->turned, v6, lb_now(), &pending);
-}
-
-/*
  * A packet of this node itself, or one that the stack has given its address: its tuple may be that
- * of a flow whose port was claimed before. Then it goes on from another port. What has no socket
- * becomes a flow in any case: no later claim could find it.
+ * of a flow whose port was claimed before. Then it goes on from another port, as a flow of its own.
+ * What has no socket becomes a flow in any case: no later claim could find it.
  */
 static __always_inline int own(struct __sk_buff *skb, bool v6)
 {
@@ -585,6 +566,8 @@ static __always_inline int own(struct __sk_buff *skb, bool v6)
   struct lb_work *w = lb_work();
   struct lb_packet *p;
   struct lb_addr from;
+  __u32 now = lb_now();
+  bool pending;
   __u16 port;
 
   if (!s || !w)
@@ -596,35 +579,27 @@ static __always_inline int own(struct __sk_buff *skb, bool v6)
     return LB_NEXT;
   if (continued(w, v6, false))
     return w->flags & LB_FLOW_HOST ? leave_as(skb, w, v6) : LB_NEXT;
-  from = lb_source(&p->tuple, v6);
-  if (!may_begin(p) || !(lb_address_flags(&from, v6) & LB_ADDRESS_NODE) ||
-      (skb->sk && !is_claimed(w, v6)))
+  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN)
     return LB_NEXT;
-  if (begin_own(skb, w, v6, LB_FLOW_HOST, s) != LB_CREATED)
+  from = lb_source(&p->tuple, v6);
+  if (!(lb_address_flags(&from, v6) & LB_ADDRESS_NODE))
+    return LB_NEXT;
+  lb_turn(&p->tuple, v6, &w->turned);
+  if (skb->sk && !lb_flow_find(&w->turned, v6, now, &pending))
+    return LB_NEXT;
+  w->key = w->to = p->tuple;
+  __builtin_memset(&w->flow, 0, sizeof(w->flow));
+  w->flow.flags = LB_FLOW_HOST;
+  w->flow.state = p->protocol == IPPROTO_UDP ? LB_FLOW_DATAGRAM : LB_FLOW_OPENING;
+  w->flow.expires = now + lb_lifetime(s, w->flow.state);
+  if (lb_flow_create(skb, w, v6, true, now, s) != LB_CREATED)
     return drop(LB_COUNTER_DROP_NO_PORT);
-  if (!w->port_delta)
+  if (!w->flow.port_delta)
     return LB_NEXT;
   lb_count(LB_COUNTER_HOST_FLOW_MOVED);
+  w->address_delta = w->flow.address_delta;
+  w->port_delta = w->flow.port_delta;
   return leave_as(skb, w, v6);
-}
-
-/*
- * A packet to a backend itself. Its sender may have a flow to the same backend, from the same port,
- * which the backend sees as it is: then it goes on from another one.
- */
-static __always_inline int direct(struct __sk_buff *skb, bool v6)
-{
-  const struct lb_settings *s = lb_settings();
-  struct lb_work *w = lb_work();
-
-  if (!s || !w || !may_begin(&w->packet) ||
-      !(lb_port_hints(bpf_ntohs(lb_dport(&w->packet.tuple, v6))) & LB_PORT_FLOW) ||
-      !is_claimed(w, v6))
-    return LB_NEXT;
-  if (begin_own(skb, w, v6, 0, s) != LB_CREATED)
-    return drop(LB_COUNTER_DROP_NO_PORT);
-  lb_count(LB_COUNTER_DIRECT_FLOW_MOVED);
-  return forward(skb, w, v6);
 }
 
 /* A packet that leaves: a reply of a backend on this node, if it is of a flow. */
@@ -703,10 +678,6 @@ __noinline int LB_PART(own4)(struct __sk_buff *skb) { return own(skb, false); }
 
 __noinline int LB_PART(own6)(struct __sk_buff *skb) { return own(skb, true); }
 
-__noinline int LB_PART(direct4)(struct __sk_buff *skb) { return direct(skb, false); }
-
-__noinline int LB_PART(direct6)(struct __sk_buff *skb) { return direct(skb, true); }
-
 /* A packet of no flow: the first of one, if it is for a service. */
 static __always_inline int open(struct __sk_buff *skb, bool v6)
 {
@@ -714,7 +685,7 @@ static __always_inline int open(struct __sk_buff *skb, bool v6)
   int result = v6 ? LB_PART(decide6)(inside) : LB_PART(decide4)(inside);
 
   if (result == LB_NO_SERVICE)
-    return v6 ? LB_PART(direct6)(skb) : LB_PART(direct4)(skb);
+    return LB_NEXT;
   if (result == LB_CHOSEN)
     return v6 ? LB_PART(start6)(skb, inside) : LB_PART(start4)(skb, inside);
   return v6 ? LB_PART(refuse6)(skb, result) : LB_PART(refuse4)(skb, result);

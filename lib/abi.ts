@@ -214,7 +214,7 @@ export const layouts = {
       backend_port: { offset: 58, size: 2 },
     },
   },
-  lb_counters: { size: 248, fields: { counts: { offset: 0, size: 248 } } },
+  lb_counters: { size: 240, fields: { counts: { offset: 0, size: 240 } } },
 } as const;
 
 /** `enum lb_service_flag` */
@@ -322,6 +322,5 @@ export const Counter = {
   DROP_TTL: 27,
   DROP_TOO_BIG: 28,
   DROP_FRAGMENT: 29,
-  DIRECT_FLOW_MOVED: 30,
-  COUNTERS: 31,
+  COUNTERS: 30,
 } as const;

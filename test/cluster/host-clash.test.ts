@@ -148,13 +148,12 @@ describe('a NATed flow and a connection that the host itself opens never share a
   }
 });
 
-describe('a flow and a connection to its backend itself never share a tuple', () => {
+describe('a connection to a backend itself, from the port of a flow that is closing', () => {
   const cluster = useTwoNodes();
-  let lb: RemoteLoadBalancer;
 
   before(async () => {
     const [node] = cluster.nodes;
-    lb = await openLoadBalancer(cluster.cleanup, node, { devices: ['eth0'] });
+    const lb = await openLoadBalancer(cluster.cleanup, node, { devices: ['eth0'] });
     await lb.upsertService({
       name: 'here',
       frontends: both({ type: 'NodePort', port: nodePort }),
@@ -178,36 +177,11 @@ describe('a flow and a connection to its backend itself never share a tuple', ()
   });
 
   for (const family of families) {
-    it(`TCP, IPv${family}`, async () => {
-      const localPort = nextPort++;
-      const peer = await cluster.client.peer();
-      const one = await peer.open(frontend(family), { localPort });
-      assert.equal(one.client.port, localPort);
-      const growth = await counted(lb, async () => {
-        const other = await peer.open(backend(family), { localPort });
-        assert.notEqual(other.client.port, localPort);
-        for (const { id } of [one, other, one, other]) assert.equal(await peer.echo(id, 'word'), 'word');
-        for (const { id } of [one, other]) await peer.dropConnection(id);
-      });
-      assert.equal(growth.DIRECT_FLOW_MOVED, 1);
-    });
-
-    it(`TCP, IPv${family}, while the flow is closing`, async () => {
+    it(`works, IPv${family}`, async () => {
       const localPort = nextPort++;
       const peer = await cluster.client.peer();
       assert.equal((await peer.tcp(frontend(family), { localPort })).client.port, localPort);
       for (let i = 0; i < 3; i++) await peer.tcp(backend(family), { localPort });
-    });
-
-    it(`UDP, IPv${family}`, async () => {
-      const localPort = nextPort++;
-      const peer = await cluster.client.peer();
-      const to = [frontend(family), backend(family), frontend(family), backend(family)];
-      const answers = await peer.unconnectedUdp(to, { type: udpType(to[0]!.address), localPort });
-      assert.deepEqual(
-        answers.map(({ peer }) => peer),
-        to,
-      );
     });
   }
 });

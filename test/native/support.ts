@@ -18,7 +18,9 @@ export const options: LoadOptions = {
 /** The same without the programs that take the verifier long: for tests that load often. */
 export const light: LoadOptions = {
   ...options,
-  skipPrograms: ['ingress', 'connect4', 'connect6', 'sendmsg4', 'sendmsg6'].map((name) => `bpf_lb_${name}`),
+  skipPrograms: ['ingress', 'ingress_l3', 'egress_l3', 'connect4', 'connect6', 'sendmsg4', 'sendmsg6'].map(
+    (name) => `bpf_lb_${name}`,
+  ),
 };
 
 /** For a `before` hook. */

@@ -7,7 +7,7 @@ import { protocolNumbers } from './ip';
 import type { Packet } from './transport';
 
 const ethernetLength = 14;
-const [hopByHop, routing, destinationOptions] = [0, 43, 60];
+const extensions = { hopByHop: 0, routing: 43, fragment: 44, destinationOptions: 60 };
 
 /** Fails unless both frames are the same, byte for byte; shows them in hex. */
 export function assertSameFrame(actual: Uint8Array, expected: Uint8Array): void {
@@ -56,9 +56,10 @@ export function parse(frame: Uint8Array): Parsed {
 
 function afterExtensions(packet: Buffer): [at: number, protocol: number] {
   let [at, protocol] = [40, packet[6] as number];
-  while ([hopByHop, routing, destinationOptions].includes(protocol)) {
+  while (Object.values(extensions).includes(protocol)) {
+    const length = protocol === extensions.fragment ? 0 : (packet[at + 1] as number);
     protocol = packet[at] as number;
-    at += ((packet[at + 1] as number) + 1) * 8;
+    at += (length + 1) * 8;
   }
   return [at, protocol];
 }

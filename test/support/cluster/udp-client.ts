@@ -12,6 +12,8 @@ export interface UdpOptions {
   localPort?: number;
   /** Milliseconds until silence is taken for an answer. */
   timeout?: number;
+  /** Bytes of each question, with {@link connectedUdp} only; by default a few. */
+  size?: number;
 }
 
 const sockets = new Map<number, dgram.Socket>();
@@ -44,11 +46,12 @@ function answers(socket: dgram.Socket, number: number, timeout: number): Promise
   });
 }
 
-function send(socket: dgram.Socket, to?: Endpoint): Promise<void> {
+function send(socket: dgram.Socket, to?: Endpoint, size = 5): Promise<void> {
+  const question = 'hello'.padEnd(size, '.');
   return new Promise((resolve, reject) => {
     const done = (error: Error | null) => (error ? reject(error) : resolve());
-    if (to) socket.send('hello', to.port, to.address, done);
-    else socket.send('hello', done);
+    if (to) socket.send(question, to.port, to.address, done);
+    else socket.send(question, done);
   });
 }
 
@@ -65,7 +68,10 @@ export async function connectedUdp(
     });
     socket.removeAllListeners('error');
     const peer = endpoint(socket.remoteAddress());
-    const [answer] = await Promise.all([answers(socket, 1, options.timeout ?? patience), send(socket)]);
+    const [answer] = await Promise.all([
+      answers(socket, 1, options.timeout ?? patience),
+      send(socket, undefined, options.size),
+    ]);
     const exchange = answer[0] as Exchange;
     return { ...exchange, source: exchange.peer, peer };
   } finally {

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { skip } from '../support/skip';
+import type { FlowEntry } from './bulk';
+import { families } from './families';
+import { Harness, verdicts } from './harness';
+import { passed, replyTo, request, requests, Traffic } from './traffic';
+
+const nodePort = (name: string, port: number, ...addresses: string[]) => ({
+  name,
+  frontends: [{ type: 'NodePort' as const, port }],
+  backends: addresses.map((address) => ({ address, port: 8080 })),
+});
+
+/** Without what time changes. */
+const lasting = ({ left: _, ...entry }: FlowEntry) => entry;
+
+const byKey = (a: FlowEntry, b: FlowEntry) => (a.key < b.key ? -1 : 1);
+
+describe('program: eviction', function () {
+  let harness: Harness;
+  let traffic: Traffic;
+
+  before(function () {
+    if (process.getuid?.() !== 0) skip(this, 'needs root');
+  });
+
+  async function open(flows: number): Promise<void> {
+    harness = await Harness.open({ capacity: { flows } });
+    traffic = new Traffic(harness);
+    await harness.call('put', nodePort('web', 30001, families.IPv4.remote, families.IPv6.remote));
+    await harness.call('put', nodePort('other', 30002, '10.244.2.3'));
+  }
+
+  afterEach(async () => {
+    await harness?.close();
+    harness = undefined as never;
+  });
+
+  for (const [name, f] of Object.entries(families)) {
+    const version = name === 'IPv4' ? '4' : '6';
+    const tuple = request({ source: f.client, destination: f.node });
+
+    for (const direction of ['reply', 'request'] as const) {
+      it(`the ${direction} entry of an active flow that was evicted is restored as it was: ${name}`, async () => {
+        await open(1024);
+        const [sent] = await traffic.connect([tuple]);
+        assert.ok(sent);
+        const before = (await harness.call('entries', version)).filter(({ left }) => left >= 0);
+        assert.equal(before.length, 2);
+        await harness.call(
+          'discard',
+          before.filter(({ reply }) => reply === (direction === 'reply')),
+        );
+        /* Entries are looked after once a second. */
+        await sleep(1100);
+        if (direction === 'reply') assert.deepEqual(await traffic.sendOne(tuple, 'A'), sent);
+        else passed(await traffic.answer([sent], 'A'));
+        const after = (await harness.call('entries', version)).filter(({ left }) => left >= 0);
+        assert.deepEqual(after.sort(byKey).map(lasting), before.sort(byKey).map(lasting));
+        assert.equal((await harness.call('counters')).FLOW_REPAIRED, 1);
+        assert.deepEqual(await traffic.sendOne(tuple, 'A'), sent);
+        const [back] = passed(await traffic.answer([sent], 'A'));
+        assert.deepEqual([back?.destination, back?.destinationPort], [f.client, tuple.sourcePort]);
+      });
+    }
+  }
+
+  describe('under pressure, an active flow with SNAT', () => {
+    const tuple = request();
+    const flows = 512;
+
+    /** Connections to another backend, more than the table has room for. */
+    let lastPort = 1024;
+    const press = () => {
+      lastPort = lastPort > 30_000 ? 1024 : lastPort + 400;
+      return traffic.connect(requests(400, { destinationPort: 30002, sourcePort: lastPort }));
+    };
+
+    /** Whether the table has lost entries, as those of the pressing connections are more than it holds. */
+    async function assertFull(): Promise<void> {
+      const entries = (await harness.call('entries', '4')).filter(({ table }) => table === 'flows4');
+      const { FLOW_CONFIRMED = 0 } = await harness.call('counters');
+      assert.ok(entries.length <= flows && FLOW_CONFIRMED > 2 * flows, `${FLOW_CONFIRMED} connections`);
+    }
+
+    it('keeps both directions when both are used', async () => {
+      await open(flows);
+      const [sent] = await traffic.connect([tuple]);
+      assert.ok(sent);
+      for (let i = 0; i < 20; i++) {
+        for (let part = 0; part < 4; part++) {
+          const from = requests(25, { destinationPort: 30002, sourcePort: 1024 + 100 * i + 25 * part });
+          await traffic.connect(from);
+          assert.deepEqual(await traffic.sendOne(tuple, 'PA'), sent);
+          const [back] = passed(await traffic.answer([sent], 'PA'));
+          assert.deepEqual([back?.destination, back?.destinationPort], [tuple.source, tuple.sourcePort]);
+        }
+      }
+      await assertFull();
+    });
+
+    it('finds its way back after only the client has sent for a while', async () => {
+      await open(flows);
+      const [sent] = await traffic.connect([tuple]);
+      assert.ok(sent);
+      for (let i = 0; i < 4; i++) {
+        for (let part = 0; part < 8; part++) {
+          await press();
+          assert.deepEqual(await traffic.sendOne(tuple, 'PA'), sent);
+        }
+        await sleep(1100);
+        assert.deepEqual(await traffic.sendOne(tuple, 'PA'), sent);
+        const [back] = passed(await traffic.answer([sent], 'A'));
+        assert.deepEqual([back?.destination, back?.destinationPort], [tuple.source, tuple.sourcePort]);
+      }
+      await assertFull();
+      const { FLOW_REPAIRED = 0 } = await harness.call('counters');
+      assert.ok(FLOW_REPAIRED > 0, 'its reply entry was evicted');
+    });
+
+    it('stays with its backend after only that has sent for a while', async () => {
+      await open(flows);
+      const [sent] = await traffic.connect([tuple]);
+      assert.ok(sent);
+      for (let i = 0; i < 4; i++) {
+        for (let part = 0; part < 8; part++) {
+          await press();
+          passed(await traffic.answer([sent], 'PA'));
+        }
+        await sleep(1100);
+        passed(await traffic.answer([sent], 'PA'));
+        assert.deepEqual(await traffic.sendOne(tuple, 'A'), sent);
+      }
+      await assertFull();
+      const { FLOW_REPAIRED = 0 } = await harness.call('counters');
+      assert.ok(FLOW_REPAIRED > 0, 'its request entry was evicted');
+    });
+  });
+
+  it('a flood of SYNs from random sources at full table does not cut established flows', async () => {
+    await open(1024);
+    /* More than there is room for: those that the table has kept whole are the established flows. */
+    const all = requests(700, { sourcePort: 2000 });
+    const opened = await traffic.connect(all);
+    const whole = async () => {
+      const entries = (await harness.call('entries', '4')).filter(({ table }) => table === 'flows4');
+      const replies = new Set(entries.filter(({ reply }) => reply).map(({ to }) => to.destinationPort));
+      const forward = entries.filter(({ reply, sourcePort }) => !reply && replies.has(sourcePort));
+      return new Set(forward.map(({ sourcePort }) => sourcePort));
+    };
+    const before = await whole();
+    assert.ok(before.size > 100 && before.size < all.length, `${before.size} established flows`);
+    const random = (below: number) => Math.floor(Math.random() * below);
+    const flood = Array.from({ length: 30_000 }, () =>
+      request({ source: `203.0.113.${10 + random(240)}`, sourcePort: 1024 + random(28_000) }),
+    );
+    const answered = (await traffic.send(flood, 'S')).filter(({ retval }) => retval === verdicts.redirect);
+    /* The backend answers them all. */
+    await traffic.answer(answered, 'SA');
+    const after = await whole();
+    const survivors = [...before].filter((port) => after.has(port)).length;
+    console.log(
+      `      established flows that survive ${answered.length} SYNs and their answers: ${survivors} of ${before.size}`,
+    );
+    assert.equal(survivors, before.size);
+    for (const [i, packet] of all.entries()) {
+      if (!before.has(packet.sourcePort)) continue;
+      const sent = opened[i] as (typeof opened)[number];
+      assert.deepEqual(await traffic.sendOne(packet, 'PA'), sent);
+      const [back] = await harness.call('sendAll', 'bpf_lb_ingress', 'eth1', [replyTo(sent, 'A')]);
+      assert.deepEqual([back?.destination, back?.destinationPort], [packet.source, packet.sourcePort]);
+    }
+  });
+});
