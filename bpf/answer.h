@@ -135,7 +135,7 @@ static __always_inline int lb_reset(struct __sk_buff *skb, struct lb_work *w, bo
   __u32 l4 = p->l4 & LB_L4_MASK, at, length;
   union lb_tuple *t = &w->turned;
 
-  if (p->tcp_flags & LB_TCP_RST || bpf_skb_load_bytes(skb, l4, &segment, sizeof(segment)))
+  if (bpf_skb_load_bytes(skb, l4, &segment, sizeof(segment)))
     return TC_ACT_SHOT;
   length = p->length - (l4 - LB_L3) - (segment.offset >> 4) * 4;
   length += !!(p->tcp_flags & LB_TCP_SYN) + !!(p->tcp_flags & LB_TCP_FIN);
@@ -222,6 +222,11 @@ lb_reject(struct __sk_buff *skb, struct lb_work *w, bool v6, enum lb_counter rea
 {
   struct lb_addr from = lb_destination(&w->packet.tuple, v6);
 
+  /* Who ends a connection wants no answer (RFC 9293, 3.10.7.1; RFC 9260, 8.4). */
+  if (w->packet.tcp_flags & LB_TCP_RST) {
+    lb_count(reason);
+    return TC_ACT_SHOT;
+  }
   if (!lb_may_answer(v6))
     return TC_ACT_SHOT;
   lb_count(reason);

@@ -17,6 +17,7 @@
 #include "load.h"
 #include "maps.h"
 #include "rewrite.h"
+#include "work.h"
 
 static __always_inline __u32 lb_lifetime(const struct lb_settings *s, __u8 state)
 {
@@ -229,13 +230,12 @@ lb_flow_recount(struct lb_flow *forward, struct lb_flow *reply, struct lb_load *
  * Keeps both directions alive, and both there: the other entry is looked at once a second at most.
  * False when another flow has its key: then this flow is over.
  */
-static __always_inline bool
-lb_flow_touch(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6,
-              bool pending, __u32 now, const struct lb_settings *s)
+static __always_inline bool lb_flow_touch(struct lb_work *w, struct lb_flow *flow, bool v6,
+                                          bool pending, __u32 now, const struct lb_settings *s)
 {
+  const union lb_tuple *key = &w->packet.tuple, *to = &w->to;
   __u32 expires = now + lb_lifetime(s, flow->state);
-  union lb_tuple peer_key, back;
-  struct lb_flow *peer, again;
+  struct lb_flow *peer;
 
   if (flow->expires == expires)
     return true;
@@ -261,16 +261,16 @@ lb_flow_touch(struct lb_flow *flow, const union lb_tuple *key, const union lb_tu
   case LB_PEER_MISSING:
     break;
   }
-  lb_turn(to, v6, &peer_key);
+  lb_turn(to, v6, &w->turned);
   if (!pending) {
-    void *claim = lb_flow_lookup(&peer_key, v6, true);
+    void *claim = lb_flow_lookup(&w->turned, v6, true);
 
     if (claim && !lb_is_over(lb_flow_of(claim, v6)->expires, now))
       return false;
   }
-  lb_turn(key, v6, &back);
-  lb_flow_reversed(flow, &again);
-  if (lb_flow_store(&peer_key, &back, &again, v6, pending, BPF_NOEXIST))
+  lb_turn(key, v6, &w->back);
+  lb_flow_reversed(flow, &w->reversed);
+  if (lb_flow_store(&w->turned, &w->back, &w->reversed, v6, pending, BPF_NOEXIST))
     return false;
   lb_count(LB_COUNTER_FLOW_REPAIRED);
   return true;
@@ -347,32 +347,31 @@ lb_flow_answered(struct lb_flow *flow, const union lb_tuple *key, const union lb
  * Moves a pending flow, whose client has come back, to the others. What it leaves behind is over at
  * once, and need not be deleted.
  */
-static __always_inline void
-lb_flow_confirm(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6,
-                __u32 now, const struct lb_settings *s)
+static __always_inline void lb_flow_confirm(struct lb_work *w, struct lb_flow *flow, bool v6,
+                                            __u32 now, const struct lb_settings *s)
 {
-  struct lb_flow confirmed = *flow, reversed;
-  union lb_tuple peer_key, back;
-  struct lb_flow *peer;
+  const union lb_tuple *key = &w->packet.tuple, *to = &w->to;
+  struct lb_flow *confirmed = &w->flow, *peer;
 
-  if (confirmed.state == LB_FLOW_OPENING)
-    confirmed.state = LB_FLOW_ESTABLISHED;
-  confirmed.expires = now + lb_lifetime(s, confirmed.state);
-  if (confirmed.flags & LB_FLOW_COUNTED) {
-    struct lb_load *load = lb_flow_load(&confirmed, key, to, v6, true);
+  *confirmed = *flow;
+  if (confirmed->state == LB_FLOW_OPENING)
+    confirmed->state = LB_FLOW_ESTABLISHED;
+  confirmed->expires = now + lb_lifetime(s, confirmed->state);
+  if (confirmed->flags & LB_FLOW_COUNTED) {
+    struct lb_load *load = lb_flow_load(confirmed, key, to, v6, true);
 
-    confirmed.period = lb_load_period(s, confirmed.state == LB_FLOW_DATAGRAM, confirmed.expires);
+    confirmed->period = lb_load_period(s, confirmed->state == LB_FLOW_DATAGRAM, confirmed->expires);
     if (load)
-      lb_calendar_add(lb_flow_calendar(load, confirmed.state), confirmed.period);
+      lb_calendar_add(lb_flow_calendar(load, confirmed->state), confirmed->period);
   }
-  lb_flow_reversed(&confirmed, &reversed);
-  lb_turn(to, v6, &peer_key);
-  lb_turn(key, v6, &back);
+  lb_flow_reversed(confirmed, &w->reversed);
+  lb_turn(to, v6, &w->turned);
+  lb_turn(key, v6, &w->back);
   /* The reply first: it is the claim on the source port. */
-  if (lb_flow_store(&peer_key, &back, &reversed, v6, false, BPF_ANY))
+  if (lb_flow_store(&w->turned, &w->back, &w->reversed, v6, false, BPF_ANY))
     return;
-  if (lb_flow_store(key, to, &confirmed, v6, false, BPF_ANY)) {
-    lb_flow_delete(&peer_key, v6, false);
+  if (lb_flow_store(key, to, confirmed, v6, false, BPF_ANY)) {
+    lb_flow_delete(&w->turned, v6, false);
     return;
   }
   if (lb_flow_peer(key, to, v6, true, &peer) == LB_PEER)

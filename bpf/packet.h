@@ -42,7 +42,6 @@
 #define LB_TCP_ACK 0x10
 #define LB_UDP_CHECKSUM_OFFSET offsetof(struct udphdr, check)
 #define LB_TCP_CHECKSUM_OFFSET offsetof(struct tcphdr, check)
-#define LB_SCTP_HEADER 12
 #define LB_SCTP_CHECKSUM_OFFSET 8
 #define LB_SCTP_CHUNK_OFFSET 12
 #define LB_SCTP_INIT 1
@@ -283,7 +282,7 @@ static __always_inline bool lb_parse_transport(struct __sk_buff *skb, bool v6, s
   __u8 *header;
 
   if (!lb_linear(skb, l4 + (p->protocol == IPPROTO_TCP    ? sizeof(struct tcphdr)
-                            : p->protocol == IPPROTO_SCTP ? LB_SCTP_HEADER
+                            : p->protocol == IPPROTO_SCTP ? LB_SCTP_CHUNK_OFFSET + 1
                                                           : sizeof(struct udphdr))))
     return false;
   data = (void *)(long)skb->data;
@@ -302,7 +301,7 @@ static __always_inline bool lb_parse_transport(struct __sk_buff *skb, bool v6, s
   } else if (p->protocol == IPPROTO_UDP) {
     p->unchecked = !v6 && *(__be16 *)(header + LB_UDP_CHECKSUM_OFFSET) == 0;
   } else {
-    if ((void *)header + LB_SCTP_HEADER + 1 > end)
+    if ((void *)header + LB_SCTP_CHUNK_OFFSET + 1 > end)
       return false;
     p->tcp_flags = header[LB_SCTP_CHUNK_OFFSET] == LB_SCTP_INIT ? LB_TCP_SYN
                    : header[LB_SCTP_CHUNK_OFFSET] == LB_SCTP_ABORT ||

@@ -302,10 +302,10 @@ static __always_inline bool update(bool v6, bool pending, bool replies)
   if (pending && reply && !flow->replied)
     lb_flow_answered(flow, &p->tuple, &w->to, v6);
   if (pending && !reply && flow->replied && !(p->tcp_flags & LB_TCP_SYN)) {
-    lb_flow_confirm(flow, &p->tuple, &w->to, v6, now, s);
+    lb_flow_confirm(w, flow, v6, now, s);
     return true;
   }
-  if (lb_flow_touch(flow, &p->tuple, &w->to, v6, pending, now, s))
+  if (lb_flow_touch(w, flow, v6, pending, now, s))
     return true;
   lb_flow_delete(&p->tuple, v6, pending);
   return false;

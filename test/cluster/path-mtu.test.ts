@@ -77,7 +77,7 @@ for (const devices of [['eth0'], ['eth0', 'lxc+']]) {
       }[];
       const via = route?.gateway ? `via ${route.gateway} ` : '';
       const way = `${address} ${via}dev ${route?.dev}`;
-      const had = namespace.run('ip', '-j', 'route', 'show', address).trim() !== '[ ]';
+      const had = (JSON.parse(namespace.run('ip', '-j', 'route', 'show', address)) as unknown[]).length > 0;
       // Locked: else the kernel tells a program only of the device's MTU.
       namespace.ip(`route replace ${way} mtu lock ${mtu}`);
       cluster.cleanupEach.add(() => {

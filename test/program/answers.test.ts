@@ -152,10 +152,19 @@ describe('program: answers, byte for byte', function () {
         );
       });
 
-      it(`a RST is not answered: ${name}`, async () => {
-        for (const flags of ['R', 'RA']) {
-          const { retval } = await harness.enter('eth0', build(request(f, { flags })));
-          assert.equal(retval, verdicts.drop);
+      it(`who ends a connection gets no answer: ${name}`, async () => {
+        const ends: Partial<Packet>[] = [
+          { flags: 'R' },
+          { flags: 'RA' },
+          { protocol: 'SCTP', chunk: 'ABORT' },
+          { protocol: 'SCTP', chunk: 'SHUTDOWN COMPLETE' },
+        ];
+        for (const end of ends) {
+          const counted = await harness.countedBy(async () => {
+            const { retval } = await harness.enter('eth0', build(request(f, end)));
+            assert.equal(retval, verdicts.drop);
+          });
+          assert.deepEqual(counted, { REJECT_NO_BACKEND: 1 });
         }
       });
 

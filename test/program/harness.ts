@@ -108,6 +108,25 @@ export class Harness {
     return this.run('bpf_lb_egress', device, frame);
   }
 
+  /** Puts frames on the wire to a device, one after the other: they come in as real traffic does. */
+  transmit(device: string, ...frames: Uint8Array[]): void {
+    const script = [
+      'import socket, sys',
+      'wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)',
+      'wire.bind((sys.argv[1], 0))',
+      'for frame in sys.argv[2:]: wire.send(bytes.fromhex(frame))',
+    ].join('\n');
+    const hex = frames.map((frame) => Buffer.from(frame).toString('hex'));
+    execFileSync('nsenter', [
+      `--net=/run/netns/${this.#namespace}`,
+      'python3',
+      '-c',
+      script,
+      `${device}p`,
+      ...hex,
+    ]);
+  }
+
   /** What `act` changes in the counters, without those that stay. */
   async countedBy(act: () => Promise<unknown>): Promise<Record<string, number>> {
     const before = await this.call('counters');

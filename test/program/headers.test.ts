@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 
+import { eventually } from '../support/eventually';
 import { skip } from '../support/skip';
 import { families, type FamilyAddresses } from './families';
 import { Harness, verdicts } from './harness';
@@ -129,6 +130,17 @@ describe('program: headers before the transport', function () {
   for (const [name, f] of Object.entries(families)) {
     it(`a packet with a VLAN tag is passed on as it is: ${name}`, () =>
       assertLeftAlone(build(request(f, { vlan: 5 }))));
+
+    it(`a packet whose VLAN tag the device took off is passed on: ${name}`, async () => {
+      const counted = await harness.countedBy(async () => {
+        const before = await harness.call('counters');
+        harness.transmit('eth0', build(request(f, { vlan: 5 })), build(request(f, {})));
+        await eventually(async () => {
+          assert.notEqual((await harness.call('counters')).FLOW_CREATED, before.FLOW_CREATED);
+        });
+      });
+      assert.deepEqual(counted, { FLOW_CREATED: 1 }, 'the one without a tag');
+    });
 
     it(`a frame for another station is passed on as it is: ${name}`, async () => {
       const frame = build(request(f, {}));

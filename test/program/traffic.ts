@@ -65,11 +65,19 @@ export class Traffic {
     return this.#harness.call('sendAll', 'bpf_lb_ingress', 'eth1', replies);
   }
 
-  /** Opens connections, or flows of datagrams, to the end. Every packet has to come through. */
+  /**
+   * Opens connections, or flows of datagrams, to the end: few at a time, so that also small tables have room for those
+   * that are not open yet. Every packet has to come through.
+   */
   async connect(packets: readonly Packet[]): Promise<Sent[]> {
-    const there = passed(await this.send(packets, 'S'));
-    passed(await this.answer(there, 'SA'));
-    return passed(await this.send(packets, 'A'));
+    const opened: Sent[] = [];
+    for (let i = 0; i < packets.length; i += 100) {
+      const some = packets.slice(i, i + 100);
+      const there = passed(await this.send(some, 'S'));
+      passed(await this.answer(there, 'SA'));
+      opened.push(...passed(await this.send(some, 'A')));
+    }
+    return opened;
   }
 
   /** Ends connections by a FIN of each side. */

@@ -188,30 +188,6 @@ describe('program: translation, byte for byte', function () {
     assertSameFrame(frame, build({ ...sent, destination: '10.244.1.2', destinationPort: 8080, ttl: 63 }));
   });
 
-  for (const [name, f] of Object.entries(families)) {
-    it(`a sum that the device made over the packet stays right: ${name}`, async function () {
-      const BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 1 << 2;
-      const other = build(request({ source: f.client, destination: f.client, destinationPort: 9 }));
-      try {
-        await harness.run('bpf_lb_ingress', 'eth0', other, BPF_F_TEST_SKB_CHECKSUM_COMPLETE);
-      } catch {
-        skip(this, 'the kernel cannot test sums of devices');
-      }
-      for (const protocol of ['TCP', 'UDP'] as const) {
-        for (const destinationPort of [30001, 30002]) {
-          const sent = build(request({ source: f.client, destination: f.node, destinationPort, protocol }));
-          const { retval } = await harness.run(
-            'bpf_lb_ingress',
-            'eth0',
-            sent,
-            BPF_F_TEST_SKB_CHECKSUM_COMPLETE,
-          );
-          assert.equal(retval, verdicts.redirect);
-        }
-      }
-    });
-  }
-
   it('every payload keeps its checksum', async () => {
     for (let i = 0; i < 400; i++) {
       const payload = Uint8Array.from({ length: i % 40 }, () => Math.floor(Math.random() * 256));

@@ -25,7 +25,14 @@ export interface Packet extends IpHeader {
 
 const flagBits: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16 };
 
-const chunkTypes = { DATA: 0, INIT: 1, 'INIT ACK': 2, ABORT: 6, 'COOKIE ECHO': 10 } as const;
+const chunkTypes = {
+  DATA: 0,
+  INIT: 1,
+  'INIT ACK': 2,
+  ABORT: 6,
+  'COOKIE ECHO': 10,
+  'SHUTDOWN COMPLETE': 14,
+} as const;
 
 /** The frame, with every checksum right. */
 export function build(packet: Packet): Buffer {
