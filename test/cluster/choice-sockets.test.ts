@@ -6,7 +6,7 @@ import type { Endpoint } from '../support/cluster/exchange';
 import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
 import { useTwoNodes } from '../support/cluster/suite';
 import type { Host } from '../support/cluster/two-nodes';
-import { backendsOf, both, families, udpType } from './ways';
+import { backendsOf, both, families } from './ways';
 
 const clusterIP = { 4: '10.96.0.1', 6: 'fd00:96::1' };
 
@@ -105,17 +105,6 @@ describe('socket layer: algorithms', () => {
       // Had one connection of the 80 been left in the count, a quarter would go there: 50.
       assert.ok((served[full.name] ?? 0) > 68, 'what is closed is not counted any more');
       assert.ok((served[empty.name] ?? 0) > 68, 'what is closed is not counted any more');
-    });
-
-    it(`least connections: connected datagram sockets count, too, IPv${family}`, async () => {
-      const [node] = cluster.nodes;
-      const backends = backendsOf(node.pods, node);
-      await lb.upsertService(service(backends, { algorithm: 'least-connections' }));
-      const peer = await node.pods[1].peer();
-      const to = frontend(family);
-      const asked = Array.from({ length: 100 }, () => peer.connectedUdp(to, { type: udpType(to.address) }));
-      const answers = await Promise.all(asked);
-      assert.equal(new Set(answers.map(({ server }) => server)).size, node.pods.length);
     });
   }
 });

@@ -84,6 +84,11 @@ export class Harness {
     }
   }
 
+  /** Runs ip(8) in the namespace. */
+  ip(...args: string[]): void {
+    ip('-n', this.#namespace, ...args);
+  }
+
   call<K extends keyof Calls>(call: K, ...args: Parameters<Calls[K]>): ReturnType<Calls[K]> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
