@@ -243,7 +243,7 @@ static __always_inline bool lb_flow_touch(struct lb_work *w, struct lb_flow *flo
   switch (lb_flow_peer(key, to, v6, pending, &peer)) {
   case LB_PEER:
     peer->expires = expires;
-    if (flow->flags & LB_FLOW_COUNTED) {
+    if (!pending && flow->flags & LB_FLOW_COUNTED) {
       __u32 period = lb_load_period(s, flow->state == LB_FLOW_DATAGRAM, expires);
       struct lb_load *load;
 
@@ -276,18 +276,20 @@ static __always_inline bool lb_flow_touch(struct lb_work *w, struct lb_flow *flo
   return true;
 }
 
-/* A counted flow that is as good as over. */
-static __always_inline void
-lb_flow_discount(struct lb_flow *flow, const union lb_tuple *key, const union lb_tuple *to, bool v6)
+/* A flow that is as good as over. Only confirmed ones have been counted. */
+static __always_inline void lb_flow_discount(struct lb_flow *flow, const union lb_tuple *key,
+                                             const union lb_tuple *to, bool v6, bool pending)
 {
   struct lb_load *load;
 
   if (!(flow->flags & LB_FLOW_COUNTED))
     return;
+  flow->flags &= ~LB_FLOW_COUNTED;
+  if (pending)
+    return;
   load = lb_flow_load(flow, key, to, v6, false);
   if (load)
     lb_calendar_remove(lb_flow_calendar(load, flow->state), flow->period);
-  flow->flags &= ~LB_FLOW_COUNTED;
 }
 
 /* What TCP flags change, in both entries. Rare, so it may cost a second lookup. */
@@ -307,7 +309,7 @@ lb_flow_tcp(struct lb_flow *flow, const union lb_tuple *key, const union lb_tupl
   if (state == flow->state && !(tcp_flags & LB_TCP_FIN))
     return;
   if (state == LB_FLOW_CLOSING)
-    lb_flow_discount(flow, key, to, v6);
+    lb_flow_discount(flow, key, to, v6, pending);
   flow->state = state;
   if (lb_flow_peer(key, to, v6, pending, &peer) != LB_PEER)
     return;
@@ -324,7 +326,7 @@ static __always_inline void lb_flow_end(struct lb_flow *flow, const union lb_tup
   union lb_tuple peer_key;
   struct lb_flow *peer;
 
-  lb_flow_discount(flow, key, to, v6);
+  lb_flow_discount(flow, key, to, v6, pending);
   if (lb_flow_peer(key, to, v6, pending, &peer) == LB_PEER) {
     lb_turn(to, v6, &peer_key);
     lb_flow_delete(&peer_key, v6, pending);

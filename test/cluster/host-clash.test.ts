@@ -180,8 +180,12 @@ describe('a connection to a backend itself, from the port of a flow that is clos
     it(`works, IPv${family}`, async () => {
       const localPort = nextPort++;
       const peer = await cluster.client.peer();
-      assert.equal((await peer.tcp(frontend(family), { localPort })).client.port, localPort);
-      for (let i = 0; i < 3; i++) await peer.tcp(backend(family), { localPort });
+      for (const to of [frontend(family), backend(family), backend(family), backend(family)]) {
+        const { id, client } = await peer.open(to, { localPort });
+        assert.equal(client.port, localPort);
+        assert.equal(await peer.echo(id, 'word'), 'word');
+        await peer.dropConnection(id, true);
+      }
     });
   }
 });

@@ -119,7 +119,8 @@ describe('from outside: traffic', () => {
           const localPort = 50_124;
           for (const pod of [pods()[0], pods()[1], pods()[0], pods()[0]]) {
             await put([pod], [], port);
-            assert.equal((await peer.tcp(frontend(family), { localPort })).server, pod.name);
+            const { server } = await peer.tcp(frontend(family), { localPort, closeLast: true });
+            assert.equal(server, pod.name);
           }
         });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { isIPv6 } from 'node:net';
 
 import type { OpenOptions } from '../../lib';
 import type { Family } from '../../lib/address';
@@ -77,7 +78,8 @@ for (const devices of [['eth0'], ['eth0', 'lxc+']]) {
       }[];
       const via = route?.gateway ? `via ${route.gateway} ` : '';
       const way = `${address} ${via}dev ${route?.dev}`;
-      const had = (JSON.parse(namespace.run('ip', '-j', 'route', 'show', address)) as unknown[]).length > 0;
+      const shown = namespace.run('ip', isIPv6(address) ? '-6' : '-4', 'route', 'show', address);
+      const had = shown.trim() !== '';
       // Locked: else the kernel tells a program only of the device's MTU.
       namespace.ip(`route replace ${way} mtu lock ${mtu}`);
       cluster.cleanupEach.add(() => {

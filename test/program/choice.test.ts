@@ -8,7 +8,7 @@ import { below, clientHash } from './client-hash';
 import { families } from './families';
 import { Harness, verdicts } from './harness';
 import type { Packet } from './packets';
-import { passed, request, requests, Traffic } from './traffic';
+import { passed, requests, Traffic } from './traffic';
 
 const remote = (last: number, changes: Partial<BackendSpec> = {}): BackendSpec => ({
   address: `10.244.2.${last}`,

@@ -14,7 +14,7 @@ const nodePort = (name: string, port: number, ...addresses: string[]) => ({
 });
 
 /** Without what time changes. */
-const lasting = ({ left: _, ...entry }: FlowEntry) => entry;
+const lasting = (entry: FlowEntry): FlowEntry => ({ ...entry, left: 0 });
 
 const byKey = (a: FlowEntry, b: FlowEntry) => (a.key < b.key ? -1 : 1);
 

@@ -9,6 +9,8 @@ export interface ConnectOptions {
   localPort?: number;
   /** Milliseconds until silence is taken for an answer. */
   timeout?: number;
+  /** {@link tcp} waits until the server closes, so that the client's port is free at once. Default false. */
+  closeLast?: boolean;
 }
 
 /** A connected socket, and what its server said. */
@@ -63,10 +65,12 @@ function peerOf(socket: net.Socket): Endpoint {
   return { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
 }
 
-async function ended(socket: net.Socket): Promise<void> {
+/** Node.js ends a socket by itself when the other side has. */
+async function ended(socket: net.Socket, closeLast = false): Promise<void> {
   if (socket.closed) return;
   const closed = once(socket, 'close');
-  socket.resume().end();
+  socket.resume();
+  if (!closeLast) socket.end();
   await closed;
 }
 
@@ -79,7 +83,7 @@ function connection(id: number): Connection {
 /** Connects, hears the server's greeting, and closes. */
 export async function tcp(to: Endpoint, options?: ConnectOptions): Promise<Exchange> {
   const { socket, exchange } = await connect(to, options);
-  await ended(socket);
+  await ended(socket, options?.closeLast);
   return exchange;
 }
 
@@ -141,7 +145,7 @@ export async function tally(to: Endpoint, times: number, together = false): Prom
     if (one.status === 'fulfilled') count(result.served, one.value.exchange.server);
     else count(result.failed, (one.reason as NodeJS.ErrnoException).code ?? String(one.reason));
   }
-  await Promise.all(sockets.map(ended));
+  await Promise.all(sockets.map((socket) => ended(socket)));
   return result;
 }
 
