@@ -16,10 +16,6 @@ export class SocketExceptionTable {
     this.#native = native;
   }
 
-  get isEmpty(): boolean {
-    return this.#keys.size === 0;
-  }
-
   /** Finds out who is meant; throws `ERR_BPF_INVALID_OPTION` for a path that is not there. */
   async resolve({ cgroups, netns }: Required<SocketExceptions>): Promise<ReadonlyMap<string, Uint8Array>> {
     const keys = [
