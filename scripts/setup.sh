@@ -27,7 +27,7 @@ check_machine() {
 
 # What builds (clang-19 to bzip2), what checks the code, what the tests and examples use.
 readonly packages=(
-  clang-19 llvm-19 bpftool g++ make python3 bzip2
+  clang-19 lld-19 llvm-19 bpftool g++ make python3 bzip2
   clang-format-19
   curl iproute2 nftables iptables nginx-light procps util-linux
 )

@@ -7,11 +7,11 @@ const require = createRequire(import.meta.url);
 const dist = new URL('../dist/', import.meta.url);
 
 /** The entry points of the package, as in "exports" of package.json. */
-const entries = ['index'];
+const entries = ['index', 'kubernetes/index', 'simulator/index'];
 
 for (const entry of entries) {
   const names = Object.keys(require(new URL(`${entry}.js`, dist).pathname)).sort();
-  writeFileSync(new URL(`${entry}.mjs`, dist), `export { ${names.join(', ')} } from './${entry}.js';\n`);
+  writeFileSync(new URL(`${entry}.mjs`, dist), `export { ${names.join(', ')} } from './index.js';\n`);
   // Types have no run-time names to list.
-  writeFileSync(new URL(`${entry}.d.mts`, dist), `export * from './${entry}.js';\n`);
+  writeFileSync(new URL(`${entry}.d.mts`, dist), `export * from './index.js';\n`);
 }

@@ -46,7 +46,7 @@ export class Cluster {
     const cgroup = join(node?.cgroup ?? this.#cgroup, name);
     const namespace = `${this.#name}-${name}`;
     mkdirSync(cgroup);
-    await execute('ip', ['netns', 'add', namespace]);
+    await execute('ip', 'netns', 'add', namespace);
     const place = { name, address, netns: join(namespaces, namespace), cgroup };
     await this.ip(place, 'link set lo up');
     return place;
@@ -69,18 +69,17 @@ export class Cluster {
 
   /** Runs a command at a place; resolves with what it printed, rejects when it fails. */
   async run(place: Place, ...command: string[]): Promise<string> {
-    const [file, ...args] = enter(place, command);
-    return (await execute(file, args)).stdout;
+    return (await execute(...enter(place, command))).stdout;
   }
 
   /** Starts a command at a place. */
   start(place: Place, command: readonly string[], stdio: StdioOptions): ChildProcess {
-    const [file, ...args] = enter(place, command);
-    return spawn(file, args, { stdio });
+    return spawn('setsid', enter(place, command), { stdio });
   }
 }
 
-const execute = promisify(execFile);
+/* In a session of its own: Ctrl-C is for the demo, which would take what it interrupts for failures. */
+const execute = (...command: string[]) => promisify(execFile)('setsid', command);
 
 /**
  * The command that runs `command` at a place: first into the cgroup, then into the namespace. `ip netns exec` will

@@ -37,22 +37,32 @@ export function removeStaleClusters(cgroups: string): void {
 /** Ends every process of a cgroup and of those below it, and removes the directories. */
 function killProcesses(cgroup: string): void {
   if (!existsSync(cgroup)) return;
-  writeFileSync(join(cgroup, 'cgroup.kill'), '1');
   const clock = new Int32Array(new SharedArrayBuffer(4));
-  for (let i = 0; i < 500 && isPopulated(cgroup); i++) Atomics.wait(clock, 0, 0, 10);
-  removeDirectories(cgroup);
+  for (let i = 0; i < 500; i++) {
+    /* Every time: one that was being started may join after the first. */
+    writeFileSync(join(cgroup, 'cgroup.kill'), '1');
+    if (!isPopulated(cgroup) && removeDirectories(cgroup)) return;
+    Atomics.wait(clock, 0, 0, 10);
+  }
+  throw new Error(`demo: ${cgroup} has processes that cannot be ended.`);
 }
 
 function isPopulated(cgroup: string): boolean {
   return readFileSync(join(cgroup, 'cgroup.events'), 'utf8').includes('populated 1');
 }
 
-/** The files in a cgroup go with its directory; only directories can be removed. */
-function removeDirectories(directory: string): void {
+/** The files in a cgroup go with its directory; only directories can be removed. False when a process has come in. */
+function removeDirectories(directory: string): boolean {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeDirectories(join(directory, entry.name));
+    if (entry.isDirectory() && !removeDirectories(join(directory, entry.name))) return false;
   }
-  rmdirSync(directory);
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
+  }
 }
 
 function list(directory: string): string[] {
