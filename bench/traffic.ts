@@ -48,31 +48,42 @@ export async function measureTraffic(lab: Lab, { rounds }: { rounds: number }): 
     await applyRules(pods, kind, 1, 0, nodePort);
     return { name: `${kind} rules`, pods, to: toNodePort };
   };
-  const [otherNode, thisNode] = [await lab.podPath('traffic-other'), await lab.podPath('traffic-this')];
+  const otherNode = await lab.podPath('traffic-other');
+  const thisNode = await lab.podPath('traffic-this');
+  const peers = await lab.podPath('traffic-peers');
   const routes: Route[] = [
     await direct(forwarding),
     await direct(`${forwarding}, once more`),
     { name: 'bpf-lb', pods: otherNode, to: toNodePort },
     { name: 'bpf-lb, backend on the node', pods: thisNode, to: toNodePort },
+    { name: 'bpf-lb, redirectPeer', pods: peers, to: toNodePort },
     await ruled('iptables'),
     await ruled('nftables'),
   ];
   /* A backend behind a device that is not selected is the node's own: it sees the client, and there is no SNAT. */
-  const serve = <T>({ node }: PodPath, devices: string[], use: () => Promise<T>) =>
-    withGateway(node, { devices } satisfies OpenOptions, service, use);
-  return serve(otherNode, ['client', 'server'], () =>
-    serve(thisNode, ['client'], async () => {
-      const slices = Math.max(10, Math.ceil(rounds / 15));
-      const connections = await measure(lab, 'connections', slices, routes);
-      const bulk = await measure(lab, 'bulk', slices, routes);
-      const cpu = ({ cpu, units }: Line) => cpu / units / 1000;
-      return [
-        ...compare('Short TCP connections', '/s', connections, ({ units, time }) => (units / time) * 1e9),
-        ...compare('CPU time of a short TCP connection', 'us', connections, cpu),
-        ...compare('Bulk TCP', 'Mbit/s', bulk, ({ units, time }) => (units / time) * 8000),
-      ];
-    }),
+  const served: [PodPath, OpenOptions][] = [
+    [otherNode, { devices: ['client', 'server'] }],
+    [thisNode, { devices: ['client'] }],
+    [peers, { devices: ['client', 'server'], redirectPeer: true }],
+  ];
+  const compareAll = async () => {
+    const slices = Math.max(10, Math.ceil(rounds / 15));
+    const connections = await measure(lab, 'connections', slices, routes);
+    const bulk = await measure(lab, 'bulk', slices, routes);
+    const cpu = ({ cpu, units }: Line) => cpu / units / 1000;
+    return [
+      ...compare('Short TCP connections', '/s', connections, ({ units, time }) => (units / time) * 1e9),
+      ...compare('CPU time of a short TCP connection', 'us', connections, cpu),
+      ...compare('Bulk TCP', 'Mbit/s', bulk, ({ units, time }) => (units / time) * 8000),
+    ];
+  };
+  const serveAll = served.reduce(
+    (use, [{ node }, options]) =>
+      () =>
+        withGateway(node, options, service, use),
+    compareAll,
   );
+  return serveAll();
 }
 
 /** By route, a line per round. Rejects when connections failed. */

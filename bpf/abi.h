@@ -177,11 +177,16 @@ enum lb_device_role {
   LB_DEVICE_POD = 2,      /* leads to pods of this node */
 };
 
+enum lb_device_flag {
+  LB_DEVICE_TO_PEER = 1 << 0, /* its other end is in another namespace, and takes packets at once */
+};
+
 /* Selected devices, by ifindex. The addresses are the sources of SNAT on this device. */
 struct lb_device {
   __be32 source6[4];
   __be32 source4;
   enum lb_device_role role;
+  enum lb_device_flag flags;
 };
 
 /* ---- settings that may change at run time -------------------------------------------------- */
@@ -194,6 +199,7 @@ enum lb_setting {
   LB_SETTING_ANSWER_ECHO = 1 << 4,
   LB_SETTING_MASQUERADE_LOCAL = 1 << 5, /* SNAT also where the backend runs on this node */
   LB_SETTING_SERVICE_RANGES = 1 << 6,   /* ranges with id 0 exist */
+  LB_SETTING_TO_PEERS = 1 << 7,         /* some device has LB_DEVICE_TO_PEER */
 };
 
 struct lb_settings {
@@ -209,8 +215,8 @@ struct lb_settings {
   __u32 origin_mask;        /* slots in origins, a power of two, minus one */
   __u32 rejects_per_second; /* of each family */
   __u32 reject_burst;
-  __u16 snat_step; /* of the walk through the window of SNAT ports: prime to its size */
-  __u16 pad;
+  __u16 snat_step;        /* of the walk through the window of SNAT ports: prime to its size */
+  __u16 flow_epoch_shift; /* an epoch of the flow tables: 2^this many new entries */
 };
 
 /* A namespace (by cookie) or a cgroup (by id) whose sockets are not translated. */
@@ -350,7 +356,8 @@ struct lb_flow {
   __u8 fin;      /* this side has said all; a byte each, because both sides may write at a time */
   __u8 peer_fin; /* the other side has */
   __u8 replied;  /* the backend has answered */
-  __u8 pad[3];
+  __u8 epoch;    /* of the table, when the other entry was looked after last */
+  __u8 pad[2];
   __u32 period; /* in which the flow is counted */
 };
 

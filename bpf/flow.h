@@ -35,6 +35,24 @@ static __always_inline __u32 lb_lifetime(const struct lb_settings *s, __u8 state
   }
 }
 
+static __always_inline __u32 *lb_flow_stores(bool v6)
+{
+  __u32 index = v6;
+
+  return bpf_map_lookup_elem(&flow_stores, &index);
+}
+
+/*
+ * The time of a table, which passes as it is given new entries: in eight epochs all old ones would
+ * have gone that nobody has used.
+ */
+static __always_inline __u8 lb_flow_epoch(const struct lb_settings *s, bool v6)
+{
+  const __u32 *stores = lb_flow_stores(v6);
+
+  return stores ? (__u8)(*stores >> (s->flow_epoch_shift & 31)) : 0;
+}
+
 static __always_inline void *lb_flow_lookup(const union lb_tuple *key, bool v6, bool pending)
 {
   if (v6)
@@ -227,22 +245,26 @@ lb_flow_recount(struct lb_flow *forward, struct lb_flow *reply, struct lb_load *
 }
 
 /*
- * Keeps both directions alive, and both there: the other entry is looked at once a second at most.
- * False when another flow has its key: then this flow is over.
+ * Keeps both directions alive, and both there: once a second and once an epoch the other entry is
+ * looked at, so that an LRU that needs room sees both used when one is. False when another flow has
+ * its key: then this flow is over.
  */
 static __always_inline bool lb_flow_touch(struct lb_work *w, struct lb_flow *flow, bool v6,
                                           bool pending, __u32 now, const struct lb_settings *s)
 {
   const union lb_tuple *key = &w->packet.tuple, *to = &w->to;
   __u32 expires = now + lb_lifetime(s, flow->state);
+  __u8 epoch = lb_flow_epoch(s, v6);
   struct lb_flow *peer;
 
-  if (flow->expires == expires)
+  if (flow->expires == expires && flow->epoch == epoch)
     return true;
   flow->expires = expires;
+  flow->epoch = epoch;
   switch (lb_flow_peer(key, to, v6, pending, &peer)) {
   case LB_PEER:
     peer->expires = expires;
+    peer->epoch = epoch;
     if (!pending && flow->flags & LB_FLOW_COUNTED) {
       __u32 period = lb_load_period(s, flow->state == LB_FLOW_DATAGRAM, expires);
       struct lb_load *load;
@@ -354,11 +376,13 @@ static __always_inline void lb_flow_confirm(struct lb_work *w, struct lb_flow *f
 {
   const union lb_tuple *key = &w->packet.tuple, *to = &w->to;
   struct lb_flow *confirmed = &w->flow, *peer;
+  __u32 *stores = lb_flow_stores(v6);
 
   *confirmed = *flow;
   if (confirmed->state == LB_FLOW_OPENING)
     confirmed->state = LB_FLOW_ESTABLISHED;
   confirmed->expires = now + lb_lifetime(s, confirmed->state);
+  confirmed->epoch = lb_flow_epoch(s, v6);
   if (confirmed->flags & LB_FLOW_COUNTED) {
     struct lb_load *load = lb_flow_load(confirmed, key, to, v6, true);
 
@@ -376,6 +400,8 @@ static __always_inline void lb_flow_confirm(struct lb_work *w, struct lb_flow *f
     lb_flow_delete(&w->turned, v6, false);
     return;
   }
+  if (stores)
+    __sync_fetch_and_add(stores, 2);
   if (lb_flow_peer(key, to, v6, true, &peer) == LB_PEER)
     peer->expires = now - 1;
   flow->expires = now - 1;

@@ -205,6 +205,14 @@ struct {
   __type(value, struct lb_flow6);
 } pending6 LB_MAP;
 
+/* How many entries flows4 and flows6 have been given. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 2);
+  __type(key, __u32);
+  __type(value, __u32);
+} flow_stores LB_MAP;
+
 /* Ports of datagrams that come in fragments. */
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -28,10 +28,18 @@ static __always_inline __u16 lb_wire_length(struct __sk_buff *skb, const struct 
 }
 
 /*
- * The neighbour is resolved when the packet is redirected, so the lookup need not do it too.
+ * Where the neighbour is resolved when the packet is redirected, the lookup need not do it too.
  * Kernels before 6.3 refuse a flag that they do not know: the first packet finds out.
  */
 static volatile __u32 lb_fib_flags = BPF_FIB_LOOKUP_SKIP_NEIGH;
+
+/* Whether some devices hand packets to their other ends: these need a link header from us. */
+static __always_inline bool lb_reaches_peers(void)
+{
+  const struct lb_settings *s = lb_settings();
+
+  return LB_L3 && s && s->flags & LB_SETTING_TO_PEERS;
+}
 
 static __always_inline void lb_route_ask(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
                                          __u16 length, struct bpf_fib_lookup *fib)
@@ -57,7 +65,7 @@ static __always_inline void lb_route_ask(struct __sk_buff *skb, const union lb_t
 static __always_inline long lb_route(struct __sk_buff *skb, const union lb_tuple *t, bool v6,
                                      __u16 length, __u32 flags, struct bpf_fib_lookup *fib)
 {
-  __u32 supported = lb_fib_flags;
+  __u32 supported = lb_reaches_peers() ? 0 : lb_fib_flags;
   long result;
 
   lb_route_ask(skb, t, v6, length, fib);
@@ -76,12 +84,35 @@ static __always_inline bool lb_routed(long result)
          result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
 }
 
+/* Makes the link header that the device's other end would see; false when it has to be sent. */
+static __always_inline bool lb_reach_peer(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
+{
+  const struct lb_device *device;
+  __u32 ifindex = fib->ifindex;
+  struct ethhdr *ethernet;
+
+  if (!lb_reaches_peers() ||
+      !(fib->dmac[0] | fib->dmac[1] | fib->dmac[2] | fib->dmac[3] | fib->dmac[4] | fib->dmac[5]))
+    return false;
+  device = bpf_map_lookup_elem(&devices, &ifindex);
+  if (!device || !(device->flags & LB_DEVICE_TO_PEER))
+    return false;
+  ethernet = (void *)(long)skb->data;
+  if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+    return false;
+  __builtin_memcpy(ethernet->h_dest, fib->dmac, ETH_ALEN);
+  __builtin_memcpy(ethernet->h_source, fib->smac, ETH_ALEN);
+  return true;
+}
+
 /* Sends a translated packet on, past the stack of this node. */
 static __always_inline int lb_send(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
 {
   /* Of the next hop, which for an IPv4 route may be an IPv6 one. */
   struct bpf_redir_neigh next = {.nh_family = fib->family};
 
+  if (lb_reach_peer(skb, fib))
+    return (int)bpf_redirect_peer(fib->ifindex, 0);
   lb_addr_copy(next.ipv6_nh, fib->ipv6_dst);
   skb->tc_index = LB_TRANSLATED;
   /* The kernel fills in a link header, but expects room for one. */

@@ -222,13 +222,13 @@ static __always_inline int begin(struct __sk_buff *skb, struct lb_work *w, bool 
   }
 }
 
-/* Whether this packet changes nothing in its flow, and the flow was looked after this second. */
+/* Whether this packet changes nothing in its flow, and lb_flow_touch() has nothing to do. */
 static __always_inline bool is_plain(const struct lb_packet *p, const struct lb_flow *flow,
-                                     const struct lb_settings *s, __u32 now)
+                                     const struct lb_settings *s, __u32 now, __u8 epoch)
 {
   if (p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST | LB_TCP_SYN))
     return false;
-  return flow->expires == now + lb_lifetime(s, flow->state);
+  return flow->epoch == epoch && flow->expires == now + lb_lifetime(s, flow->state);
 }
 
 /* Whether the backend of the flow in hand, w->to, would still be given to its client. */
@@ -333,7 +333,7 @@ static __always_inline bool continued(struct lb_work *w, bool v6, bool replies)
     const struct lb_flow *flow = lb_flow_of(entry, v6);
 
     if (!lb_is_over(flow->expires, now)) {
-      if (is_plain(&w->packet, flow, s, now)) {
+      if (is_plain(&w->packet, flow, s, now, lb_flow_epoch(s, v6))) {
         if (replies && !(flow->flags & LB_FLOW_REPLY))
           return false;
         take(w, entry, v6);

@@ -67,11 +67,12 @@ export const layouts = {
   lb_address_info: { size: 4, fields: { flags: { offset: 0, size: 4 } } },
   lb_frontend_info: { size: 4, fields: { flags: { offset: 0, size: 4 } } },
   lb_device: {
-    size: 24,
+    size: 28,
     fields: {
       source6: { offset: 0, size: 16 },
       source4: { offset: 16, size: 4 },
       role: { offset: 20, size: 4 },
+      flags: { offset: 24, size: 4 },
     },
   },
   lb_settings: {
@@ -90,7 +91,7 @@ export const layouts = {
       rejects_per_second: { offset: 40, size: 4 },
       reject_burst: { offset: 44, size: 4 },
       snat_step: { offset: 48, size: 2 },
-      pad: { offset: 50, size: 2 },
+      flow_epoch_shift: { offset: 50, size: 2 },
     },
   },
   lb_exception: { size: 16, fields: { id: { offset: 0, size: 8 }, kind: { offset: 8, size: 8 } } },
@@ -181,7 +182,8 @@ export const layouts = {
       fin: { offset: 18, size: 1 },
       peer_fin: { offset: 19, size: 1 },
       replied: { offset: 20, size: 1 },
-      pad: { offset: 21, size: 3 },
+      epoch: { offset: 21, size: 1 },
+      pad: { offset: 22, size: 2 },
       period: { offset: 24, size: 4 },
     },
   },
@@ -258,6 +260,9 @@ export const AddressFlag = { NODE: 1, NODEPORT: 2, EXTERNAL: 4 } as const;
 /** `enum lb_device_role` */
 export const DeviceRole = { EXTERNAL: 1, POD: 2 } as const;
 
+/** `enum lb_device_flag` */
+export const DeviceFlag = { TO_PEER: 1 } as const;
+
 /** `enum lb_setting` */
 export const Setting = {
   HOST_SOCKETS_ONLY: 1,
@@ -267,6 +272,7 @@ export const Setting = {
   ANSWER_ECHO: 16,
   MASQUERADE_LOCAL: 32,
   SERVICE_RANGES: 64,
+  TO_PEERS: 128,
 } as const;
 
 /** `enum lb_exception_kind` */

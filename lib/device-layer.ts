@@ -21,6 +21,7 @@ export interface DevicePolicy {
   readonly nodePortAddresses: NodePortAddresses;
   /** Name or prefix. */
   readonly directRoutingDevice: string | undefined;
+  readonly redirectPeer: boolean;
 }
 
 /** What became of the selected devices, by name. */
@@ -165,7 +166,7 @@ export class DeviceLayer {
   }
 
   async #write(armed: readonly Armed[], addresses: ReadonlyMap<string, AddressEntry>): Promise<void> {
-    const tables = deviceTables(definitionsOf(armed), addresses);
+    const tables = deviceTables(definitionsOf(armed), addresses, this.#policy.redirectPeer);
     const change = tableChange(this.#tables, tables);
     try {
       if (change.length > 0) await attempt('write the device tables', () => this.#datapath.commit(change));

@@ -18,6 +18,8 @@ export interface DeviceDefinition {
   readonly addresses: readonly Address[];
   /** Other nodes are reached through it. At most one of those that are selected. */
   readonly directRouting: boolean;
+  /** One of a pair, the other of which is in another network namespace. */
+  readonly paired: boolean;
 }
 
 /** How devices are chosen, apart from their patterns. */
@@ -44,6 +46,9 @@ const layers: Readonly<Record<number, LinkLayer>> = { 1: 'ethernet', 512: 'ip', 
 
 /** Names that container networks give to the node's end of a pod's link, or to the bridge of such ends. */
 const podPrefixes = ['lxc', 'cali', 'veth', 'cni', 'docker'];
+
+/** Kinds of devices that are made two at a time. */
+const pairs = ['veth', 'netkit'];
 
 const undetectedPrefixes = ['cilium_', 'lo', 'lxc', 'cni', 'docker'];
 const undetectedKinds = ['bridge', 'openvswitch', 'ipoib'];
@@ -133,9 +138,11 @@ function layerOf(link: Link): LinkLayer | undefined {
   return (link.flags & IFF_LOOPBACK) === 0 ? layers[link.type] : undefined;
 }
 
-function define({ name, ifindex }: Link, layer: LinkLayer, network: Network): DeviceDefinition {
+function define(link: Link, layer: LinkLayer, network: Network): DeviceDefinition {
+  const { name, ifindex } = link;
   const addresses = usableAddresses(network, ifindex);
-  return { name, ifindex, role: roleOf(name), layer, addresses, directRouting: false };
+  const paired = pairs.includes(link.kind) && link.leadsToAnotherNamespace;
+  return { name, ifindex, role: roleOf(name), layer, addresses, directRouting: false, paired };
 }
 
 function directRoutingDevice(

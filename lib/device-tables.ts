@@ -53,6 +53,7 @@ export function addressEntries(
 export function deviceTables(
   selected: readonly DeviceDefinition[],
   addresses: ReadonlyMap<string, AddressEntry>,
+  redirectPeer: boolean,
 ): DeviceTables {
   const tables = new Map<string, TableEntry>();
   for (const device of selected) {
@@ -60,7 +61,7 @@ export function deviceTables(
     tables.set(`device ${device.ifindex}`, {
       map: 'devices',
       key: encodeUint32(device.ifindex),
-      value: encodeDevice(device.role, source(4), source(6)),
+      value: encodeDevice(device.role, source(4), source(6), redirectPeer && device.paired),
     });
   }
   for (const { address, nodePort, external } of addresses.values()) {

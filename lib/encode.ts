@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 
-import { BackendFlag, DeviceRole, layouts, Setting } from './abi';
+import { BackendFlag, DeviceFlag, DeviceRole, layouts, Setting } from './abi';
 import { type Family, ipv4Bits, ipv6Bytes } from './address';
 import type { Cidr } from './cidr';
 import type { MaglevPlacement } from './maglev-tables';
@@ -177,6 +177,7 @@ export function encodeDevice(
   role: 'external' | 'pod',
   source4: string | undefined,
   source6: string | undefined,
+  toPeer: boolean,
 ): Uint8Array {
   const { size, fields } = layouts.lb_device;
   const bytes = new Uint8Array(size);
@@ -184,6 +185,7 @@ export function encodeDevice(
   if (source6) bytes.set(ipv6Bytes(source6), fields.source6.offset);
   if (source4) view.setUint32(fields.source4.offset, ipv4Bits(source4));
   view.setUint32(fields.role.offset, role === 'pod' ? DeviceRole.POD : DeviceRole.EXTERNAL, true);
+  view.setUint32(fields.flags.offset, toPeer ? DeviceFlag.TO_PEER : 0, true);
   return bytes;
 }
 
@@ -192,6 +194,8 @@ export interface Settings {
   readonly hostNetns: bigint;
   readonly snatPorts: readonly [min: number, max: number];
   readonly originSlots: number;
+  /** Entries of a flow table. */
+  readonly flows: number;
   readonly flowLifetimes: {
     readonly opening: number;
     readonly established: number;
@@ -208,6 +212,7 @@ export interface Settings {
     readonly answerEcho: boolean;
     readonly masqueradeLocal: boolean;
     readonly serviceRanges: boolean;
+    readonly toPeers: boolean;
   };
 }
 
@@ -219,6 +224,7 @@ const settingBit: Record<keyof Settings['flags'], number> = {
   answerEcho: Setting.ANSWER_ECHO,
   masqueradeLocal: Setting.MASQUERADE_LOCAL,
   serviceRanges: Setting.SERVICE_RANGES,
+  toPeers: Setting.TO_PEERS,
 };
 
 /** The value of `lb_settings.flags`. */
@@ -251,7 +257,13 @@ export function encodeSettings(settings: Settings): Uint8Array {
   view.setUint32(fields.rejects_per_second.offset, settings.rejectsPerSecond, true);
   view.setUint32(fields.reject_burst.offset, rejectBurst, true);
   view.setUint16(fields.snat_step.offset, stepThrough(max - min + 1), true);
+  view.setUint16(fields.flow_epoch_shift.offset, epochShift(settings.flows), true);
   return bytes;
+}
+
+/** An eighth of a flow table, or somewhat less, as a power of two. */
+function epochShift(flows: number): number {
+  return Math.max(0, Math.floor(Math.log2(flows)) - 3);
 }
 
 /** Random, and prime to the size: a walk of such steps meets every port before it repeats one. */

@@ -15,9 +15,9 @@ const maxExceptions = 16_384;
 const maxClients = 4096;
 const maxLoads = 65_536;
 
-/** Pending flows are short-lived: a quarter of what confirmed ones have, but enough for a burst. */
+/** Pending flows are short-lived: a quarter of what confirmed ones have, but enough for a burst, however few flows. */
 function pendingFlows(flows: number): number {
-  return Math.max(Math.ceil(flows / 4), Math.min(flows, 16_384));
+  return Math.max(Math.ceil(flows / 4), Math.min(flows, 16_384), 4096);
 }
 
 /** Sizes of the kernel's tables. What only one of the two layers uses stays tiny when that layer is off. */

@@ -40,6 +40,13 @@ export interface OpenOptions {
    * are given such a port clash with NodePorts now and then. Default true; false makes that overlap an error.
    */
   protectNodePorts?: boolean;
+  /**
+   * Hand translated packets for a selected device that is a pair (veth, netkit) to its end in the other namespace, at
+   * once (bpf_redirect_peer): they skip the queueing discipline and the programs at the egress of this end, those of
+   * others too, so leave it off where these enforce policies. A connection costs about half as much more than plain
+   * forwarding does. Default false.
+   */
+  redirectPeer?: boolean;
   /** Serve ClusterIPs from outside, too. Default false. */
   externalClusterIP?: boolean;
   /** Give packets of pods to ClusterIPs an address of this node, too (kube-proxy's `masqueradeAll`). Default false. */
@@ -146,6 +153,7 @@ export interface Options {
   readonly nodePortAddresses: NodePortAddresses;
   readonly directRoutingDevice: string | undefined;
   readonly protectNodePorts: boolean;
+  readonly redirectPeer: boolean;
   readonly policy: ServicePolicy;
   readonly masqueradeLocal: boolean;
   readonly serviceCIDRs: readonly Cidr[];
@@ -275,6 +283,7 @@ export function parseOptions(options: OpenOptions): Options {
     nodePortAddresses: parseNodePortAddresses(options.nodePortAddresses, new Place('open')),
     directRoutingDevice: devicePattern('directRoutingDevice', options.directRoutingDevice),
     protectNodePorts: flag('protectNodePorts', options.protectNodePorts, true),
+    redirectPeer: flag('redirectPeer', options.redirectPeer, false),
     policy: {
       algorithm: parseAlgorithm(options.algorithm, place) ?? 'random',
       maglevTableSize: parseMaglevTableSize(options.maglevTableSize, place),

@@ -9,6 +9,7 @@ export function settingsOperation(options: Options, hostNetns: bigint): MapOpera
     hostNetns,
     snatPorts: options.snatPorts,
     originSlots: options.capacity.sockets,
+    flows: options.capacity.flows,
     flowLifetimes: options.flowLifetimes,
     rejectsPerSecond: options.rejectsPerSecond,
     flags: flagsOf(options),
@@ -32,5 +33,6 @@ function flagsOf(options: Options) {
     answerEcho: options.answerEcho,
     masqueradeLocal: options.masqueradeLocal,
     serviceRanges: options.serviceCIDRs.length > 0,
+    toPeers: options.redirectPeer,
   };
 }

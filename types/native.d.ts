@@ -169,6 +169,8 @@ export interface Network {
     /** ifindex of the bridge or bond it is enslaved to, or 0. */
     master: number;
     mtu: number;
+    /** IFLA_LINK_NETNSID: what it is linked to (IFLA_LINK), such as the other end of a veth, is in another namespace. */
+    leadsToAnotherNamespace: boolean;
     /** ARPHRD_* */
     type: number;
   }[];

@@ -27,6 +27,7 @@ Napi::Object ToObject(Napi::Env env, const NetworkLink& link) {
   object.Set("kind", link.kind);
   object.Set("master", link.master);
   object.Set("mtu", link.mtu);
+  object.Set("leadsToAnotherNamespace", link.leads_to_another_namespace);
   object.Set("type", link.type);
   return object;
 }

@@ -150,7 +150,8 @@ void ParseLink(const nlmsghdr* message, std::vector<NetworkLink>& links) {
   const auto info = attributes.Nested(IFLA_LINKINFO);
   links.push_back({static_cast<uint32_t>(header->ifi_index), attributes.Text(IFLA_IFNAME),
                    header->ifi_flags, info.Text(IFLA_INFO_KIND), attributes.Number(IFLA_MASTER),
-                   attributes.Number(IFLA_MTU), header->ifi_type});
+                   attributes.Number(IFLA_MTU), header->ifi_type,
+                   attributes.Has(IFLA_LINK_NETNSID)});
 }
 
 void ParseAddress(const nlmsghdr* message, std::vector<NetworkAddress>& addresses) {

@@ -15,6 +15,7 @@ struct NetworkLink {
   uint32_t master;
   uint32_t mtu;
   uint16_t type;  // ARPHRD_*
+  bool leads_to_another_namespace;
 };
 
 struct NetworkAddress {

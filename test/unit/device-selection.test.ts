@@ -20,6 +20,8 @@ const marks: Record<string, number> = {
 
 interface Spec {
   kind?: string;
+  /** One of a pair, the other of which is in another namespace. */
+  away?: boolean;
   down?: boolean;
   master?: number;
   /** ARPHRD_* */
@@ -37,7 +39,8 @@ function network(specs: Record<string, Spec>): Network {
     const ifindex = i + 1;
     const flags = (spec.down ? 0 : UP) | (name === 'lo' ? LOOPBACK : 0);
     const { kind = '', master = 0, type = name === 'lo' ? 772 : 1 } = spec;
-    result.links.push({ ifindex, name, flags, kind, master, mtu: 1500, type });
+    const leadsToAnotherNamespace = spec.away ?? false;
+    result.links.push({ ifindex, name, flags, kind, master, mtu: 1500, leadsToAnotherNamespace, type });
     for (const text of spec.addresses ?? []) {
       const [cidr = '', mark] = text.split('|');
       const [address, prefixLength] = ipaddr.parseCIDR(cidr);
@@ -210,9 +213,25 @@ describe('device selection', () => {
         { family: 6, text: '2001:db8::1' },
       ],
       directRouting: true,
+      paired: false,
     });
     assert.deepEqual(eth2?.addresses, [], 'a tentative address is not one yet');
     assert.equal(lxc1?.role, 'pod');
+  });
+
+  it('knows the ends of pairs that lead elsewhere', () => {
+    const pairs = network({
+      ens1: {},
+      lxc1: { kind: 'veth', away: true },
+      lxc2: { kind: 'netkit', away: true },
+      both: { kind: 'veth' },
+      vlan: { kind: 'vlan', away: true },
+    });
+    const paired = selectDevices(['ens1', 'lxc+', 'both', 'vlan'], pairs).filter((device) => device.paired);
+    assert.deepEqual(
+      paired.map(({ name }) => name),
+      ['lxc1', 'lxc2'],
+    );
   });
 
   it('orders addresses by their worth and age, and leaves out what is none', () => {

@@ -18,6 +18,7 @@ function device(ifindex: number, role: 'external' | 'pod', ...addresses: string[
     layer: 'ethernet',
     addresses: addresses.map(address),
     directRouting: ifindex === 1,
+    paired: role === 'pod',
   };
 }
 
@@ -26,10 +27,15 @@ const eth1 = device(2, 'external', '198.51.100.1');
 const lxc1 = device(3, 'pod', '10.244.0.1');
 const eth9 = device(9, 'external', '203.0.113.1', '203.0.113.9', '::3');
 
-function tablesOf(selected: readonly DeviceDefinition[], nodePortAddresses = ['primary'], other = eth9) {
+function tablesOf(
+  selected: readonly DeviceDefinition[],
+  nodePortAddresses = ['primary'],
+  other = eth9,
+  redirectPeer = false,
+) {
   const all = [eth0, eth1, lxc1, other];
   const rule = parseNodePortAddresses(nodePortAddresses, new Place('open'));
-  return deviceTables(selected, addressEntries(all, selected, rule));
+  return deviceTables(selected, addressEntries(all, selected, rule), redirectPeer);
 }
 
 /** Flags by address. */
@@ -89,9 +95,22 @@ describe('device tables', () => {
 
   it('give each device its role and sources', () => {
     const tables = tablesOf([eth0, eth1, lxc1]);
-    assert.deepEqual(tables.get('device 1')?.value, encodeDevice('external', '192.0.2.1', '2001:db8::1'));
-    assert.deepEqual(tables.get('device 2')?.value, encodeDevice('external', '198.51.100.1', '2001:db8::1'));
-    assert.deepEqual(tables.get('device 3')?.value, encodeDevice('pod', '10.244.0.1', '2001:db8::1'));
+    assert.deepEqual(
+      tables.get('device 1')?.value,
+      encodeDevice('external', '192.0.2.1', '2001:db8::1', false),
+    );
+    assert.deepEqual(
+      tables.get('device 2')?.value,
+      encodeDevice('external', '198.51.100.1', '2001:db8::1', false),
+    );
+    assert.deepEqual(tables.get('device 3')?.value, encodeDevice('pod', '10.244.0.1', '2001:db8::1', false));
+  });
+
+  it('say what takes packets at its other end, where that was asked for', () => {
+    const tables = tablesOf([eth0, lxc1], ['primary'], eth9, true);
+    const address = '192.0.2.1';
+    assert.deepEqual(tables.get('device 1')?.value, encodeDevice('external', address, '2001:db8::1', false));
+    assert.deepEqual(tables.get('device 3')?.value, encodeDevice('pod', '10.244.0.1', '2001:db8::1', true));
   });
 
   it('are changed where they differ: devices before addresses, and the other way when they go', () => {
@@ -102,7 +121,7 @@ describe('device tables', () => {
       map: 'devices',
       kind: 'update',
       keys: encodeUint32(2),
-      values: encodeDevice('external', '198.51.100.1', '2001:db8::1'),
+      values: encodeDevice('external', '198.51.100.1', '2001:db8::1', false),
     };
     const answers = (value: number) => ({
       map: 'addresses4',

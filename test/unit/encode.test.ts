@@ -147,12 +147,12 @@ describe('bytes of the tables', () => {
     assert.equal(hex(encodeAddress(6, '2001:db8::1')), '20010db8 00000000 00000000 00000001');
     assert.equal(hex(encodeUint32(0x01020304)), '04030201');
     assert.equal(
-      hex(encodeDevice('external', '192.0.2.1', '2001:db8::1')),
-      '20010db8 00000000 00000000 00000001 c0000201 01000000',
+      hex(encodeDevice('external', '192.0.2.1', '2001:db8::1', true)),
+      '20010db8 00000000 00000000 00000001 c0000201 01000000 01000000',
     );
     assert.equal(
-      hex(encodeDevice('pod', undefined, undefined)),
-      '00000000 00000000 00000000 00000000 00000000 02000000',
+      hex(encodeDevice('pod', undefined, undefined, false)),
+      '00000000 00000000 00000000 00000000 00000000 02000000 00000000',
     );
   });
 
@@ -179,11 +179,13 @@ describe('bytes of the settings', () => {
     answerEcho: false,
     masqueradeLocal: false,
     serviceRanges: false,
+    toPeers: false,
   };
   const settings: Settings = {
     hostNetns: 0x0102030405060708n,
     snatPorts: [61000, 65535],
     originSlots: 1024,
+    flows: 5000,
     flowLifetimes: { opening: 1, established: 2, halfClosed: 5, closing: 3, datagram: 4 },
     rejectsPerSecond: 515,
     flags: none,
@@ -202,7 +204,13 @@ describe('bytes of the settings', () => {
     const bits = Object.keys(none).map((name) =>
       Buffer.from(encodeSettings({ ...settings, flags: { ...none, [name]: true } })).readUInt32LE(8),
     );
-    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64]);
+    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64, 128]);
+  });
+
+  it('an epoch: an eighth of a flow table at most, a power of two', () => {
+    const shiftOf = (flows: number) =>
+      Buffer.from(encodeSettings({ ...settings, flows })).readUInt16LE(stepAt + 2);
+    assert.deepEqual([1, 8, 16, 5000, 8191, 8192, 131_072].map(shiftOf), [0, 0, 1, 9, 9, 10, 14]);
   });
 
   const stepOf = (min: number, max: number) =>

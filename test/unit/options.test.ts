@@ -15,6 +15,7 @@ describe('options', () => {
       nodePortAddresses: { primary: true, ranges: [], localhost: false },
       directRoutingDevice: undefined,
       protectNodePorts: true,
+      redirectPeer: false,
       policy: {
         algorithm: 'random',
         maglevTableSize: undefined,
@@ -54,6 +55,7 @@ describe('options', () => {
       followDevices: false,
       directRoutingDevice: 'eth+',
       protectNodePorts: false,
+      redirectPeer: true,
       masqueradeLocal: true,
       noBackend: 'drop',
       rejectsPerSecond: 0,

@@ -99,7 +99,8 @@ describe('status', () => {
   describe('says no more than was verified', () => {
     const device = (name: string, role: 'external' | 'pod', attached: boolean, directRouting = false) => {
       const addresses = [{ family: 4, text: '192.0.2.1' }] as const;
-      return new Device({ name, ifindex: 2, role, layer: 'ethernet', addresses, directRouting }, [
+      const definition = { name, ifindex: 2, role, layer: 'ethernet', addresses, directRouting } as const;
+      return new Device({ ...definition, paired: false }, [
         { program: 'bpf_lb_ingress', attachment: 'tcx', link: { attached: () => attached } } as Hook,
         { program: 'bpf_lb_egress', attachment: 'tcx', link: { attached: () => true } } as Hook,
       ]);

@@ -52,6 +52,7 @@ interface IpLink {
   master?: string;
   link_type: string;
   linkinfo?: { info_kind?: string };
+  link_netnsid?: number;
 }
 
 function compareLinks(network: Network): void {
@@ -66,12 +67,13 @@ function compareLinks(network: Network): void {
       assert.equal(type, hardware[known?.link_type ?? '']);
       return link;
     }),
-    expected.map(({ ifindex, ifname, mtu, master, linkinfo }) => ({
+    expected.map(({ ifindex, ifname, mtu, master, linkinfo, link_netnsid }) => ({
       ifindex,
       name: ifname,
       kind: linkinfo?.info_kind ?? '',
       master: indexOf(master),
       mtu,
+      leadsToAnotherNamespace: link_netnsid !== undefined,
     })),
   );
   assert.equal(network.links.find(({ name }) => name === 'veth0')?.master, indexOf('bridge0'));
