@@ -5,7 +5,10 @@ import type { Algorithm } from './spec';
 
 /** Which backends of a service a family's frontends offer, in the order of their range. */
 export interface Selection {
-  /** The backends of other nodes, then those of this node; with `weights`, the cluster-wide list, then the local one. */
+  /**
+   * Those of the cluster-wide list alone, those of both lists, those of the local list alone. With `weights`, and for
+   * Maglev, the cluster-wide list, then the local one.
+   */
   readonly backends: readonly BackendDefinition[];
   /** The cluster-wide range is the first `count`. */
   readonly count: number;
@@ -18,10 +21,20 @@ export interface Selection {
   readonly weights?: AliasTable;
 }
 
-/** Active backends, or, when there is none, the terminating ones (KEP-1669). A weight of zero takes none. */
-function usableOf(backends: readonly BackendDefinition[]): readonly BackendDefinition[] {
-  const active = backends.filter((b) => b.state === 'active' && b.weight > 0);
+/**
+ * Active backends, or, when there is none that is on offer, the terminating ones (KEP-1669), which topology does not
+ * concern (KEP-2433). A weight of zero takes none.
+ */
+function usableOf(
+  backends: readonly BackendDefinition[],
+  isOffered: (b: BackendDefinition) => boolean,
+): readonly BackendDefinition[] {
+  const active = backends.filter((b) => b.state === 'active' && b.weight > 0 && isOffered(b));
   return active.length > 0 ? active : backends.filter((b) => b.state === 'terminating' && b.weight > 0);
+}
+
+function isServing({ state, weight }: BackendDefinition): boolean {
+  return (state === 'active' || state === 'terminating') && weight > 0;
 }
 
 /** An order that every node has, whatever the order in which it was told of the backends. */
@@ -34,8 +47,8 @@ function ordered(backends: readonly BackendDefinition[]): readonly BackendDefini
 /**
  * The common case, every backend on offer, on other nodes and of equal weight, shares the array of the definition.
  *
- * Each list falls back to terminating backends by itself, as upstream does. So the local list is either the local
- * part of the cluster-wide one, or, while that is all active and elsewhere, terminating backends that follow it.
+ * Each list falls back to terminating backends by itself, as upstream does, and topology concerns the cluster-wide one
+ * alone. So neither list is always part of the other; but what they share can lie where both ranges do.
  */
 export function selectBackends(
   service: ServiceDefinition,
@@ -43,15 +56,18 @@ export function selectBackends(
   algorithm: Algorithm = 'random',
 ): Selection {
   const { backends } = service;
-  if (backends.every((b) => b.state === 'active' && b.family === family && !b.local && b.weight === 1)) {
+  if (backends.every((b) => isPlain(b) && b.family === family)) {
     const count = backends.length;
     const same = { count, localOffset: count, localCount: 0, usable: count > 0 };
     return { backends: algorithm === 'maglev' ? ordered(backends) : backends, ...same };
   }
   const ofFamily = backends.filter((b) => b.family === family);
-  const cluster = usableOf(ofFamily);
-  const local = usableOf(ofFamily.filter((b) => b.local));
-  const usable = cluster.length > 0;
+  const cluster = usableOf(ofFamily, (b) => b.clusterWide);
+  const local = usableOf(
+    ofFamily.filter((b) => b.local),
+    () => true,
+  );
+  const usable = ofFamily.some(isServing);
   const [count, localCount] = [cluster.length, local.length];
   if (algorithm === 'maglev') {
     const lists = [...ordered(cluster), ...ordered(local)];
@@ -61,8 +77,17 @@ export function selectBackends(
     const weights = joined(sharesOf(cluster), sharesOf(local));
     return { backends: [...cluster, ...local], count, localOffset: count, localCount, usable, weights };
   }
-  const elsewhere = cluster.filter((b) => !b.local);
-  return { backends: [...elsewhere, ...local], count, localOffset: elsewhere.length, localCount, usable };
+  const [inCluster, inLocal] = [new Set(cluster), new Set(local)];
+  const elsewhere = cluster.filter((b) => !inLocal.has(b));
+  const shared = local.filter((b) => inCluster.has(b));
+  const here = local.filter((b) => !inCluster.has(b));
+  const localOffset = elsewhere.length;
+  return { backends: [...elsewhere, ...shared, ...here], count, localOffset, localCount, usable };
+}
+
+/** On offer to all, and on another node. */
+function isPlain({ state, local, weight, clusterWide }: BackendDefinition): boolean {
+  return state === 'active' && !local && weight === 1 && clusterWide;
 }
 
 function isUneven(backends: readonly BackendDefinition[]): boolean {

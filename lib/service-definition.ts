@@ -36,6 +36,7 @@ export interface BackendDefinition {
   readonly weight: number;
   readonly state: BackendState;
   readonly local: boolean;
+  readonly clusterWide: boolean;
 }
 
 /** A validated, canonical service. */
@@ -156,7 +157,14 @@ function parseBackend(spec: BackendSpec, place: Place): BackendDefinition {
       `${place.of('state')}: ${inspect(state)} is not a state: use one of ${backendStates.join(', ')}.`,
     );
   }
-  return { family, address: text, port, weight, state, local: spec.local === true };
+  const { clusterWide = true } = spec;
+  if (typeof clusterWide !== 'boolean') {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_BACKEND',
+      `${place.of('clusterWide')}: ${inspect(clusterWide)} is neither true nor false.`,
+    );
+  }
+  return { family, address: text, port, weight, state, local: spec.local === true, clusterWide };
 }
 
 function parseBackends(specs: readonly BackendSpec[], place: Place): BackendDefinition[] {
@@ -326,7 +334,8 @@ function sameBackend(a: BackendDefinition, b: BackendDefinition): boolean {
     a.port === b.port &&
     a.weight === b.weight &&
     a.state === b.state &&
-    a.local === b.local
+    a.local === b.local &&
+    a.clusterWide === b.clusterWide
   );
 }
 

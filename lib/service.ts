@@ -32,6 +32,8 @@ export class Backend {
   readonly state: BackendState;
   /** Runs on this node. */
   readonly local: boolean;
+  /** Offered where the traffic policy is Cluster. */
+  readonly clusterWide: boolean;
 
   /** @internal */
   constructor(definition: BackendDefinition) {
@@ -40,6 +42,7 @@ export class Backend {
     this.weight = definition.weight;
     this.state = definition.state;
     this.local = definition.local;
+    this.clusterWide = definition.clusterWide;
   }
 
   /** `address:port`, as the field writes it. */
@@ -128,12 +131,13 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
     wildcards.add(wildcard);
     return [{ type, port, protocol }];
   });
-  const backends = definition.backends.map(({ address, port, weight, state, local }) => ({
+  const backends = definition.backends.map(({ address, port, weight, state, local, clusterWide }) => ({
     address,
     port,
     weight,
     state,
     local,
+    ...(!clusterWide && { clusterWide }),
   }));
   const { name, externalTrafficPolicy, internalTrafficPolicy, algorithm, maglevTableSize } = definition;
   const { affinityTimeout, sourceRanges, sourceRangesPolicy } = definition;

@@ -60,6 +60,12 @@ export interface BackendSpec {
    * that is reached through a device that is not selected, or through a pod device, is not source-NATed either way.
    */
   local?: boolean;
+  /**
+   * Offered where the traffic policy is `Cluster`. False for a backend that topology hints leave to other nodes: it
+   * serves under policy `Local` alone, and counts as one that exists, so that connections which find no other are
+   * dropped rather than refused. Terminating backends are a last resort whatever this says. Default true.
+   */
+  clusterWide?: boolean;
 }
 
 /** What a service has to be. Plain data: later changes to the object have no effect. */

@@ -160,6 +160,22 @@ describe('service list', () => {
     assert.deepEqual(service?.backends.map(String), ['192.168.201.4:80', '192.168.201.5:80']);
     assert.deepEqual(defineService(service?.toSpec() as ServiceSpec), defineService(nginx));
   });
+
+  it('tells of backends that topology leaves to other nodes', () => {
+    const backends = [
+      { address: '192.168.201.4', port: 80, clusterWide: false },
+      { address: '192.168.201.5', port: 80 },
+    ];
+    const [service] = listOf([{ ...nginx, backends }]);
+    assert.deepEqual(
+      service?.backends.map(({ clusterWide }) => clusterWide),
+      [false, true],
+    );
+    assert.deepEqual(
+      service.toSpec()?.backends.map(({ clusterWide }) => clusterWide),
+      [false, undefined],
+    );
+  });
 });
 
 describe('tables of text', () => {

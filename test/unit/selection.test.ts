@@ -15,6 +15,7 @@ const backends = fc.uniqueArray(
     port: fc.integer({ min: 1, max: 3 }),
     state: fc.constantFrom(...states),
     local: fc.boolean(),
+    clusterWide: fc.boolean(),
     weight: fc.constantFrom(0, 1, 1, 1, 5),
   }),
   { selector: ({ address, port }) => `${address} ${port}`, maxLength: 12 },
@@ -25,10 +26,14 @@ const dualStack = [
   { type: 'ClusterIP', address: 'fd00:96::1', port: 80 },
 ] as const;
 
-/** The rule, said another way: active ones if there are any, else terminating ones; nobody without a weight. */
-function usable(list: readonly BackendDefinition[]): Set<BackendDefinition> {
+/** The rule, said another way: `active` ones if there are any, else terminating ones; nobody without a weight. */
+function usable(
+  list: readonly BackendDefinition[],
+  active: (b: BackendDefinition) => boolean = () => true,
+): Set<BackendDefinition> {
   const of = (state: BackendState) => list.filter((b) => b.state === state && b.weight > 0);
-  return new Set(of('active').length > 0 ? of('active') : of('terminating'));
+  const first = of('active').filter(active);
+  return new Set(first.length > 0 ? first : of('terminating'));
 }
 
 /** How much of all draws each backend of a list gets, by the alias method. */
@@ -54,7 +59,10 @@ describe('selection of backends', () => {
           const { backends, count, localOffset, localCount } = selection;
           const cluster = backends.slice(0, count);
           const local = backends.slice(localOffset, localOffset + localCount);
-          assert.deepEqual(new Set(cluster), usable(ofFamily));
+          assert.deepEqual(
+            new Set(cluster),
+            usable(ofFamily, (b) => b.clusterWide),
+          );
           assert.deepEqual(new Set(local), usable(ofFamily.filter((b) => b.local)));
           assert.equal(new Set(cluster).size, count, 'nobody is on offer twice');
           assert.equal(new Set(local).size, localCount);
@@ -62,7 +70,7 @@ describe('selection of backends', () => {
             assert.equal(new Set(backends).size, backends.length, 'nobody is there twice');
           assert.equal(cluster.length, count);
           assert.equal(local.length, localCount);
-          assert.equal(selection.usable, count > 0);
+          assert.equal(selection.usable, usable(ofFamily).size > 0, 'topology hides nobody from the verdict');
         }),
         { numRuns: 2000 },
       );
@@ -121,5 +129,42 @@ describe('selection of backends', () => {
       ['10.0.0.2', '10.0.0.1'],
     );
     assert.deepEqual(counts, { count: 1, localOffset: 1, localCount: 1, usable: true });
+  });
+
+  it('keeps a backend that topology leaves to other nodes for policy Local, behind those that both lists have', () => {
+    const definition = defineService({
+      name: 'web',
+      frontends: dualStack,
+      backends: [
+        { address: '10.0.0.1', port: 80, local: true, clusterWide: false },
+        { address: '10.0.0.2', port: 80 },
+        { address: '10.0.0.3', port: 80, local: true },
+        { address: '10.0.0.4', port: 80, clusterWide: false },
+      ],
+    });
+    const { backends, ...counts } = selectBackends(definition, 4);
+    assert.deepEqual(
+      backends.map(({ address }) => address),
+      ['10.0.0.2', '10.0.0.3', '10.0.0.1'],
+    );
+    assert.deepEqual(counts, { count: 2, localOffset: 1, localCount: 2, usable: true });
+  });
+
+  it('counts a backend that is on offer to nobody here as one that exists', () => {
+    const backends = [{ address: '10.0.0.1', port: 80, clusterWide: false }];
+    const selection = selectBackends(defineService({ name: 'web', frontends: dualStack, backends }), 4);
+    assert.deepEqual(selection, { backends: [], count: 0, localOffset: 0, localCount: 0, usable: true });
+  });
+
+  it('gives terminating backends their last resort whatever topology says', () => {
+    const backends = [
+      { address: '10.0.0.1', port: 80, state: 'terminating', clusterWide: false },
+      { address: '10.0.0.2', port: 80, state: 'quarantined' },
+    ] as const;
+    const selection = selectBackends(defineService({ name: 'web', frontends: dualStack, backends }), 4);
+    assert.deepEqual(
+      selection.backends.map(({ address }) => address),
+      ['10.0.0.1'],
+    );
   });
 });

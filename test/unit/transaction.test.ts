@@ -44,6 +44,7 @@ const backends = fc.uniqueArray(
     port: fc.integer({ min: 8080, max: 8082 }),
     state: fc.constantFrom('active' as const, 'terminating' as const, 'maintenance' as const),
     local: fc.boolean(),
+    clusterWide: fc.boolean(),
   }),
   { selector: ({ address, port }) => `${address} ${port}`, maxLength: 8 },
 );
