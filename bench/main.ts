@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { type ApplyProfile, measureControlPlane, profileApply } from './control-plane';
 import type { Figure } from './figures';
 import { measureHooks } from './hooks';
+import { type KubernetesEffort, measureKubernetes } from './kubernetes';
 import { Lab } from './lab';
 import { describeMachine } from './machine';
 import { measurePackets } from './packets';
@@ -16,7 +17,7 @@ import { measureConnects, measureDatagramConnects, measureSends } from './socket
 import { measureTraffic } from './traffic';
 import { measureYardstick } from './yardstick';
 
-interface Effort {
+interface Effort extends KubernetesEffort {
   readonly rounds: number;
   readonly block: number;
   readonly sizes: readonly { services: number; runs: number; upserts: number }[];
@@ -29,6 +30,7 @@ const thorough: Effort = {
     { services: 10_000, runs: 7, upserts: 5000 },
     { services: 100_000, runs: 3, upserts: 0 },
   ],
+  cluster: { services: 10_000, runs: 5, events: 5000 },
 };
 
 const quick: Effort = {
@@ -38,6 +40,7 @@ const quick: Effort = {
     { services: 10_000, runs: 3, upserts: 1000 },
     { services: 100_000, runs: 1, upserts: 0 },
   ],
+  cluster: { services: 10_000, runs: 2, events: 1000 },
 };
 
 const suites: Readonly<Record<string, (lab: Lab, effort: Effort) => Promise<Figure[]>>> = {
@@ -51,6 +54,7 @@ const suites: Readonly<Record<string, (lab: Lab, effort: Effort) => Promise<Figu
   packets: measurePackets,
   traffic: measureTraffic,
   'control-plane': measureControlPlane,
+  kubernetes: measureKubernetes,
 };
 
 async function main(): Promise<void> {

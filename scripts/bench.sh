@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures bpf-lb beside doing without it, kube-proxy's rules and programs that do nothing. Takes some minutes.
 #
-#   bench.sh [--json FILE] [--only yardstick|connect|datagrams|hooks|packets|traffic|control-plane]... [--quick]
+#   bench.sh [--json FILE] [--only yardstick|connect|datagrams|hooks|packets|traffic|control-plane|kubernetes]... [--quick]
 #
 # Everything happens in namespaces, mounts and cgroups of its own, which are gone afterwards, also after a failure.
 set -euo pipefail
