@@ -44,6 +44,8 @@ struct lb_asker {
   bool (*client)(void *source, struct lb_addr *client);
   /* Its port, in the place of which a socket has random bits. */
   __u64 (*port)(void *source);
+  /* Is told what is on offer to it, if it wants to know. */
+  void (*offered)(void *source, const struct lb_offer *offer);
 };
 
 static __always_inline __u64 lb_hash_client(const struct lb_addr *client, __u64 port)
@@ -198,6 +200,8 @@ lb_service_choose(const struct lb_addr *address, const struct lb_request *reques
       if (!(own & (offer.flags & LB_SERVICE_HOST_PORT ? here : LB_ADDRESS_NODEPORT)))
         return LB_NO_SERVICE;
     }
+    if (asker.offered)
+      asker.offered(source, &offer);
     if (!(offer.flags & (inside ? LB_SERVICE_INSIDE : LB_SERVICE_OUTSIDE)))
       return inside ? LB_NO_SERVICE : LB_NOT_OUTSIDE;
     if (offer.flags & LB_SERVICE_ASKS_CLIENT)
@@ -228,7 +232,6 @@ lb_service_choose(const struct lb_addr *address, const struct lb_request *reques
     choice->flags = offer.flags;
     return LB_CHOSEN;
   }
-  lb_count(LB_COUNTER_SERVICE_TORN);
   return LB_TORN;
 }
 

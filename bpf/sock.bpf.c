@@ -7,7 +7,6 @@
 
 #include <linux/bpf.h>
 #include <linux/errno.h>
-#include <linux/in.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -16,6 +15,8 @@
 #include "client.h"
 #include "cookie.h"
 #include "origin.h"
+#include "socket.h"
+#include "verdict.h"
 
 enum { LB_REJECT = 0, LB_PROCEED = 1 };
 
@@ -33,11 +34,6 @@ static __always_inline int reject(int error)
 {
   bpf_set_retval(-error);
   return LB_REJECT;
-}
-
-static __always_inline bool is_balanced(__u32 protocol)
-{
-  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
 /*
@@ -67,17 +63,6 @@ static __noinline bool is_exception(struct bpf_sock_addr *ctx)
       return true;
   }
   return false;
-}
-
-static __always_inline bool is_left_alone(struct bpf_sock_addr *ctx)
-{
-  const struct lb_settings *s = lb_settings();
-
-  if (!s || !(s->flags & (LB_SETTING_HOST_SOCKETS_ONLY | LB_SETTING_SOCKET_EXCEPTIONS)))
-    return false;
-  if (s->flags & LB_SETTING_HOST_SOCKETS_ONLY && bpf_get_netns_cookie(ctx) != s->host_netns)
-    return true;
-  return s->flags & LB_SETTING_SOCKET_EXCEPTIONS && is_exception(ctx);
 }
 
 /* A socket that asks for a destination. */
@@ -124,6 +109,16 @@ static bool client6(void *source, struct lb_addr *client)
   return client_of(source, client, true);
 }
 
+static bool caller_in_host_netns(void *source)
+{
+  return in_host_netns(((struct asker *)source)->ctx);
+}
+
+static bool caller_is_exception(void *source)
+{
+  return is_exception(((struct asker *)source)->ctx);
+}
+
 /*
  * Translates the destination `to` of a socket in place. Returns what the hook has to return.
  *
@@ -136,41 +131,30 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   struct lb_choice choice = {};
   struct lb_origin origin;
   struct asker source = {.ctx = ctx, .connected = connected};
-  struct lb_asker asker = {draw, v6 ? client6 : client4, draw};
+  struct lb_asker asker = {.draw = draw, .client = v6 ? client6 : client4, .port = draw};
+  struct lb_socket socket = {caller_in_host_netns, caller_is_exception};
   struct lb_request request = {.to = *to, .port = *port, .protocol = ctx->protocol};
+  struct lb_verdict verdict;
+  enum lb_choice_result result;
   __u64 cookie;
 
-  if (!is_balanced(ctx->protocol))
-    return LB_PROCEED;
-  request.hints = lb_port_hints(bpf_ntohs(*port)) & (LB_PORT_FRONTEND | LB_PORT_WILDCARD);
-  if (!request.hints && !lb_network_has_frontends(to, v6))
+  if (lb_socket_aside(&request, v6, socket, &source) != LB_ASIDE_NOT)
     return untranslated(ctx, connected);
-  request.loopback = lb_addr_is_loopback(to, v6);
-  /* Loopback addresses belong to the namespace that uses them: a pod's 127.0.0.1 stays its own. */
-  if ((request.loopback && !in_host_netns(ctx)) || is_left_alone(ctx))
+  result = lb_choose(&request, v6, LB_SIDE_SOCKET, asker, &source, &choice);
+  /* An address of this node may have more than its services. */
+  if (lb_yields(result) && lb_address_flags(to, v6) & LB_ADDRESS_NODE)
     return untranslated(ctx, connected);
-  switch (lb_choose(&request, v6, LB_SIDE_SOCKET, asker, &source, &choice)) {
-  case LB_CHOSEN:
+  verdict = lb_socket_verdict(result);
+  switch (verdict.fate) {
+  case LB_FATE_FORWARD:
     break;
-  case LB_NO_SERVICE:
+  case LB_FATE_PASS:
     return untranslated(ctx, connected);
-  case LB_NO_LOCAL_BACKEND:
-    lb_count(LB_COUNTER_SOCKET_NO_LOCAL_BACKEND);
+  case LB_FATE_DROP:
+    lb_count(verdict.counter);
     return reject(ETIMEDOUT);
-  case LB_DENIED:
-    lb_count(LB_COUNTER_SOCKET_DENIED);
-    return reject(ETIMEDOUT);
-  case LB_UNALLOCATED:
-    lb_count(LB_COUNTER_SOCKET_UNALLOCATED);
-    return reject(ETIMEDOUT);
-  case LB_UNKNOWN_PORT:
-    /* An address of this node may have more than its services. */
-    if (lb_address_flags(to, v6) & LB_ADDRESS_NODE)
-      return untranslated(ctx, connected);
-    lb_count(LB_COUNTER_SOCKET_REFUSED);
-    return reject(ECONNREFUSED);
   default:
-    lb_count(LB_COUNTER_SOCKET_REFUSED);
+    lb_count(verdict.counter);
     return reject(ECONNREFUSED);
   }
 
@@ -277,7 +261,7 @@ static __always_inline int guard_bind(struct bpf_sock *ctx, const struct lb_addr
   const struct lb_service *service = NULL;
   __u64 check;
 
-  if (!(hints & (LB_PORT_FRONTEND | LB_PORT_WILDCARD)) || !is_balanced(ctx->protocol) ||
+  if (!(hints & (LB_PORT_FRONTEND | LB_PORT_WILDCARD)) || !lb_socket_balanced(ctx->protocol) ||
       !in_host_netns(ctx))
     return LB_PROCEED;
   if (hints & LB_PORT_FRONTEND)

@@ -19,9 +19,11 @@
 #include "choose.h"
 #include "fragment.h"
 #include "icmp.h"
+#include "masquerade.h"
 #include "packet.h"
 #include "route.h"
 #include "snat.h"
+#include "verdict.h"
 #include "work.h"
 
 #ifndef LB_INGRESS
@@ -138,7 +140,8 @@ static __u64 port6(void *packet) { return lb_sport(&((struct lb_packet *)packet)
 
 static __always_inline enum lb_choice_result choose(struct lb_work *w, bool v6, enum lb_side side)
 {
-  struct lb_asker asker = {draw, v6 ? client6 : client4, v6 ? port6 : port4};
+  struct lb_asker asker = {
+      .draw = draw, .client = v6 ? client6 : client4, .port = v6 ? port6 : port4};
   struct lb_packet *p = &w->packet;
   struct lb_request request = {
       .to = lb_destination(&p->tuple, v6),
@@ -152,15 +155,6 @@ static __always_inline enum lb_choice_result choose(struct lb_work *w, bool v6, 
   return lb_choose(&request, v6, side, asker, p, &w->choice);
 }
 
-/* Whether a flow has to leave with an address of this node (kube-proxy's rules of masquerading). */
-static __always_inline bool
-masquerades(const struct lb_choice *choice, bool inside, const struct lb_settings *s)
-{
-  if (!(choice->flags & (inside ? LB_SERVICE_INSIDE_SNAT : LB_SERVICE_OUTSIDE_SNAT)))
-    return false;
-  return !(choice->backend & LB_BACKEND_LOCAL) || s->flags & LB_SETTING_MASQUERADE_LOCAL;
-}
-
 /* The first packet of a flow, or the first that we see. */
 static __always_inline int begin(struct __sk_buff *skb, struct lb_work *w, bool v6, bool inside)
 {
@@ -168,7 +162,6 @@ static __always_inline int begin(struct __sk_buff *skb, struct lb_work *w, bool 
   const struct lb_choice *choice = &w->choice;
   struct lb_packet *p = &w->packet;
   struct lb_addr client = lb_source(&p->tuple, v6), source = {};
-  bool hairpin = lb_addr_equal(client.word, choice->address.word);
   bool own_source = false;
   __u32 ifindex = 0, now = lb_now();
 
@@ -182,8 +175,8 @@ static __always_inline int begin(struct __sk_buff *skb, struct lb_work *w, bool 
     w->to.v4.daddr = choice->address.word[3];
     w->to.v4.dport = choice->port;
   }
-  if ((hairpin || masquerades(choice, inside, s)) && lb_route_out(skb, w, v6, &ifindex, &source) &&
-      bpf_map_lookup_elem(&devices, &ifindex)) {
+  if (lb_masquerades(choice, &client, inside, s->flags) &&
+      lb_route_out(skb, w, v6, &ifindex, &source) && bpf_map_lookup_elem(&devices, &ifindex)) {
     /* Through a device without programs no reply would be translated back: the client shows itself.
      */
     if (v6 ? !(source.word[0] | source.word[1] | source.word[2] | source.word[3]) : !source.word[3])
@@ -419,40 +412,26 @@ static __always_inline int refuse(struct __sk_buff *skb, bool v6, enum lb_choice
 {
   const struct lb_settings *s = lb_settings();
   struct lb_work *w = lb_work();
+  struct lb_verdict verdict;
 
   if (!s || !w)
     return LB_NEXT;
-  switch (result) {
-  case LB_NO_BACKEND:
-    return s->flags & LB_SETTING_REJECT ? lb_reject(skb, w, v6, LB_COUNTER_REJECT_NO_BACKEND)
-                                        : drop(LB_COUNTER_DROP_NO_BACKEND);
-  case LB_NO_LOCAL_BACKEND:
-    return drop(LB_COUNTER_DROP_NO_LOCAL_BACKEND);
-  case LB_DENIED:
-    return drop(LB_COUNTER_DROP_DENIED);
-  case LB_UNDECIDED:
-    return lb_reject(skb, w, v6, LB_COUNTER_REJECT_NO_FLOW);
-  case LB_TORN:
-    return TC_ACT_SHOT;
-  default:
-    break;
-  }
-  /* Where the address is the node's own, its other ports are too. */
-  if (is_own(&w->packet, v6))
+  if (lb_yields(result) && is_own(&w->packet, v6))
     return LB_NEXT;
-  switch (result) {
-  case LB_UNKNOWN_PORT:
-    return lb_reject(skb, w, v6, LB_COUNTER_REJECT_PORT);
-  case LB_UNALLOCATED:
-    return drop(LB_COUNTER_DROP_UNALLOCATED);
-  case LB_NOT_OUTSIDE:
-    return drop(LB_COUNTER_DROP_CLUSTER_IP);
-  default:
+  verdict = lb_packet_verdict(result, s->flags);
+  switch (verdict.fate) {
+  case LB_FATE_REJECT:
+    return lb_reject(skb, w, v6, verdict.counter);
+  case LB_FATE_UNROUTED:
     /* The address may be another station's after all; but what came from there does not go back. */
     if (lb_routed(lb_route(skb, &w->packet.tuple, v6, 0, 0, &w->fib)) &&
         w->fib.ifindex != skb->ifindex)
       return LB_NEXT;
-    return drop(LB_COUNTER_DROP_PORT);
+    return drop(verdict.counter);
+  case LB_FATE_DROP:
+    return drop(verdict.counter);
+  default:
+    return LB_NEXT;
   }
 }
 

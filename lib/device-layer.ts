@@ -9,6 +9,7 @@ import {
   type DeviceTables,
   deviceTables,
   tableChange,
+  wildcardAddresses,
 } from './device-tables';
 import { attempt, KernelError, LoadBalancerError } from './errors';
 import { allOrNone, type Hook, type Hooks } from './hooks';
@@ -86,11 +87,7 @@ export class DeviceLayer {
 
   /** Addresses that answer a frontend without an address of its own, from outside. */
   wildcardAddresses(type: 'NodePort' | 'HostPort', family: Family): readonly string[] {
-    return [...this.#addresses.values()]
-      .filter(({ address, nodePort, external }) => {
-        return address.family === family && external && (type === 'HostPort' || nodePort);
-      })
-      .map(({ address }) => address.text);
+    return wildcardAddresses(this.#addresses, type, family);
   }
 
   /**

@@ -74,7 +74,8 @@ export function nodeDevices(network: Network): Pick<DeviceDefinition, 'role' | '
   }));
 }
 
-function roleOf(name: string): DeviceRole {
+/** By its name. */
+export function roleOf(name: string): DeviceRole {
   return podPrefixes.some((prefix) => name.startsWith(prefix)) ? 'pod' : 'external';
 }
 

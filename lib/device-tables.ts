@@ -49,6 +49,19 @@ export function addressEntries(
   return entries;
 }
 
+/** Addresses that answer a frontend without an address of its own, from outside. */
+export function wildcardAddresses(
+  addresses: ReadonlyMap<string, AddressEntry>,
+  type: 'NodePort' | 'HostPort',
+  family: Family,
+): readonly string[] {
+  return [...addresses.values()]
+    .filter(({ address, nodePort, external }) => {
+      return address.family === family && external && (type === 'HostPort' || nodePort);
+    })
+    .map(({ address }) => address.text);
+}
+
 /** The tables' contents, of the devices and of {@link addressEntries}. */
 export function deviceTables(
   selected: readonly DeviceDefinition[],

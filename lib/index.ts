@@ -10,6 +10,8 @@ export type { PortExhaustion } from './events';
 export type { Capacity, FlowLifetimes, OpenOptions, SocketExceptions, SocketOptions } from './options';
 export type { Plan } from './plan';
 export { ServiceList } from './service-list';
+export type { PacketQuery, Query, SocketQuery } from './simulator/query';
+export type { ExclusionReason, Reason, Verdict } from './simulator/verdict';
 export type { Verification } from './socket-layer';
 export type {
   Algorithm,

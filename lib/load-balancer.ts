@@ -4,9 +4,10 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
+import { checkUnique, defineDesired } from './desired-services';
 import type { Device } from './device';
 import { type DeviceChange, DeviceLayer } from './device-layer';
-import { attempt, LoadBalancerError } from './errors';
+import { asPublicError, attempt, LoadBalancerError } from './errors';
 import { decodeEvent, type PortExhaustion } from './events';
 import { type Exposure, exposuresOf, type Outside } from './exposure';
 import { Hooks } from './hooks';
@@ -31,6 +32,11 @@ import { ServiceList } from './service-list';
 import { isInternal, ServiceTable } from './service-table';
 import { exceptionsOperation, settingsOperation } from './settings';
 import { SocketExceptionTable } from './socket-exceptions';
+import { DecisionModule } from './simulator/decision-module';
+import { Explainer } from './simulator/explainer';
+import { KernelTables } from './simulator/kernel-tables';
+import { parseQuery, type Query } from './simulator/query';
+import type { Verdict } from './simulator/verdict';
 import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
@@ -92,6 +98,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #patterns: readonly string[] = [];
   #opened = false;
   #closed: Promise<void> | undefined;
+  #decisions: DecisionModule | undefined;
 
   private constructor(
     native: Native,
@@ -257,6 +264,28 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     return this.#readStatus();
   }
 
+  /**
+   * What becomes of the first packet of a flow, or of a socket's connect(), with the tables as the kernel has them now:
+   * the programs' own code, compiled to WebAssembly, looks them up. Changes nothing. The backend is one that may be
+   * chosen; with session affinity, or with Maglev and a `fromPort`, it is the one that will be. Routes, flows that
+   * exist and `socketLB.except` are not looked at.
+   *
+   * Throws `ERR_BPF_INVALID_ADDRESS`, `ERR_BPF_INVALID_PORT`, `ERR_BPF_INVALID_PROTOCOL`, `ERR_BPF_INVALID_OPTION` for a
+   * malformed query, and a kernel error.
+   */
+  explain(query: Query): Verdict {
+    this.#checkOpen();
+    const module = (this.#decisions ??= new DecisionModule());
+    const tables = new KernelTables(module.memory, this.#datapath);
+    const ifindexOf = (name: string) => this.devices.find((device) => device.name === name)?.ifindex ?? 0;
+    const parsed = parseQuery(query, ifindexOf);
+    try {
+      return new Explainer(module, tables, this.#table, this.#options.socketLB).explain(parsed);
+    } catch (error) {
+      throw asPublicError(error, 'read the tables');
+    }
+  }
+
   /** Sends a canary through the socket hooks again, for {@link status}. */
   async verify(): Promise<Status> {
     this.#checkOpen();
@@ -406,20 +435,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   #define(spec: ServiceSpec): ServiceDefinition {
-    const definition = defineService(spec);
-    if (isInternal(definition.name)) {
-      throw new LoadBalancerError('ERR_BPF_INVALID_NAME', 'A name must not begin with a NUL character.');
-    }
-    const [min, max] = this.#options.snatPorts;
-    const clash = definition.frontends.find((f) => f.address === '' && f.port >= min && f.port <= max);
-    if (clash) {
-      throw new LoadBalancerError(
-        'ERR_BPF_INVALID_PORT',
-        `Service ${definition.name}: ${clash.type} ${clash.port} lies among the source ports of SNAT, ${min}-${max}: ` +
-          `use another port, or open with other snatPorts.`,
-      );
-    }
-    return definition;
+    return defineDesired(spec, this.#options.snatPorts);
   }
 
   async #defineAll(desired: readonly ServiceSpec[]): Promise<ServiceDefinition[]> {
@@ -457,26 +473,5 @@ class TimeSlice {
   async next(): Promise<void> {
     await setImmediate();
     this.#end = performance.now() + timeSlice;
-  }
-}
-
-function checkUnique(definitions: readonly ServiceDefinition[]): void {
-  const names = new Set<string>();
-  const owners = new Map<string, string>();
-  for (const { name, frontends } of definitions) {
-    if (names.has(name)) {
-      throw new LoadBalancerError('ERR_BPF_INVALID_NAME', `Two services have the name ${name}.`);
-    }
-    names.add(name);
-    for (const { key } of frontends) {
-      const owner = owners.get(key);
-      if (owner !== undefined) {
-        throw new LoadBalancerError(
-          'ERR_BPF_DUPLICATE_FRONTEND',
-          `The services ${owner} and ${name} both have the frontend ${key}.`,
-        );
-      }
-      owners.set(key, name);
-    }
   }
 }

@@ -15,7 +15,10 @@ let addon: Native | undefined;
  */
 export function loadNative(): Native {
   if (process.platform !== 'linux') {
-    throw new LoadBalancerError('ERR_BPF_UNSUPPORTED', `bpf-lb needs Linux; this is ${process.platform}.`);
+    throw new LoadBalancerError(
+      'ERR_BPF_UNSUPPORTED',
+      `A LoadBalancer needs Linux; this is ${process.platform}. bpf-lb/simulator and bpf-lb/kubernetes run everywhere.`,
+    );
   }
   try {
     return (addon ??= load<Native>(path.join(__dirname, '..')));

@@ -49,7 +49,12 @@ export interface OpenOptions {
   redirectPeer?: boolean;
   /** Serve ClusterIPs from outside, too. Default false. */
   externalClusterIP?: boolean;
-  /** Give packets of pods to ClusterIPs an address of this node, too (kube-proxy's `masqueradeAll`). Default false. */
+  /**
+   * Give packets from outside to ClusterIPs an address of this node, through which the answers then come back. False is
+   * kube-proxy without a detector of local traffic: the network has to lead them back by itself. Default true.
+   */
+  masqueradeExternalClusterIP?: boolean;
+  /** Give all packets to ClusterIPs an address of this node, those of pods, too, as kube-proxy calls it. Default false. */
   masqueradeAll?: boolean;
   /**
    * Give packets to frontends of policy Cluster an address of this node also where the backend runs on this node, as
@@ -288,6 +293,11 @@ export function parseOptions(options: OpenOptions): Options {
       algorithm: parseAlgorithm(options.algorithm, place) ?? 'random',
       maglevTableSize: parseMaglevTableSize(options.maglevTableSize, place),
       externalClusterIP: flag('externalClusterIP', options.externalClusterIP, false),
+      masqueradeExternalClusterIP: flag(
+        'masqueradeExternalClusterIP',
+        options.masqueradeExternalClusterIP,
+        true,
+      ),
       masqueradeAll: flag('masqueradeAll', options.masqueradeAll, false),
       externalIPRanges: rangeList('externalIPRanges', options.externalIPRanges),
     },

@@ -11,6 +11,9 @@ export interface ServicePolicy {
   /** Undefined: by the number of backends. */
   readonly maglevTableSize: number | undefined;
   readonly externalClusterIP: boolean;
+  /** Those outside do not show themselves to backends of ClusterIPs. */
+  readonly masqueradeExternalClusterIP: boolean;
+  /** Nobody does. */
   readonly masqueradeAll: boolean;
   /** Where sockets and pods follow external IPs that are not the node's own. */
   readonly externalIPRanges: readonly Cidr[];
@@ -21,6 +24,7 @@ export const defaultPolicy: ServicePolicy = {
   algorithm: 'random',
   maglevTableSize: undefined,
   externalClusterIP: false,
+  masqueradeExternalClusterIP: true,
   masqueradeAll: false,
   externalIPRanges: [],
 };
@@ -53,14 +57,14 @@ function algorithmFlags(algorithm: Algorithm, weighted: boolean): number {
   return least | (weighted ? ServiceFlag.WEIGHTED : 0);
 }
 
-/** Whoever comes from outside has to be answered through this node. */
 function clusterIPFlags({ internalTrafficPolicy }: ServiceDefinition, policy: ServicePolicy): number {
+  const { externalClusterIP, masqueradeExternalClusterIP, masqueradeAll } = policy;
   return (
     INSIDE |
-    (policy.externalClusterIP ? OUTSIDE : 0) |
+    (externalClusterIP ? OUTSIDE : 0) |
     (internalTrafficPolicy === 'Local' ? INSIDE_LOCAL | OUTSIDE_LOCAL : 0) |
-    OUTSIDE_SNAT |
-    (policy.masqueradeAll ? INSIDE_SNAT : 0)
+    (masqueradeAll || masqueradeExternalClusterIP ? OUTSIDE_SNAT : 0) |
+    (masqueradeAll ? INSIDE_SNAT : 0)
   );
 }
 

@@ -29,7 +29,7 @@ check_machine() {
 readonly packages=(
   clang-19 lld-19 llvm-19 bpftool g++ make python3 bzip2
   clang-format-19
-  curl iproute2 nftables iptables nginx-light procps util-linux
+  curl iproute2 nftables iptables nginx-light openssl procps util-linux
 )
 
 check_machine
@@ -37,6 +37,7 @@ install_packages "${packages[@]}"
 step node_modules/.setup-stamp 'setup: installing npm packages' package-lock.json -- npm ci
 scripts/fetch-vendor.sh
 scripts/build-bpf.sh
+scripts/build-simulator.sh
 step build/.stamps/abi 'setup: checking lib/abi.ts' lib/abi.ts build/bpf/abi.o scripts/generate-abi.mjs -- \
   node scripts/generate-abi.mjs --check
 step build/.stamps/native 'setup: compiling the addon (about half a minute)' "${addon_inputs[@]}" -- npm run build:native

@@ -1,1 +1,6 @@
-export {};
+export { type ErrorCode, LoadBalancerError, MapFullError } from '../errors';
+export type { Plan } from '../plan';
+export type { SimulatedDevice, SimulatedNode, SimulatorOptions } from './options';
+export type { PacketQuery, Query, SocketQuery } from './query';
+export { type SimulatedQuery, Simulator } from './simulator';
+export type { ExclusionReason, Reason, Verdict } from './verdict';

@@ -19,6 +19,32 @@ const whichAddon = `
   console.log(Object.keys(require.cache).find((file) => file.endsWith('.node')).slice(directory.length + 1));
 `;
 
+/** Uses the entries that are for every system, and prints which addons were loaded for that. */
+const withoutAddon = `
+  const kubernetes = require('bpf-lb/kubernetes');
+  const { Simulator } = require('bpf-lb/simulator');
+  const service = {
+    name: 'web',
+    frontends: [{ type: 'ClusterIP', address: '10.96.0.1', port: 80 }],
+    backends: [{ address: '10.0.0.1', port: 80 }],
+  };
+  Simulator.open().then((simulator) => {
+    simulator.apply([service]);
+    const query = { from: '10.0.0.2', to: '10.96.0.1', port: 80, socket: true };
+    const addons = Object.keys(require.cache).filter((file) => file.endsWith('.node'));
+    console.log(JSON.stringify([simulator.simulate(query).backend, typeof kubernetes, addons]));
+  });
+`;
+
+/** What a process on another system sees: the main entry loads there, to say what is wrong when it is used. */
+const elsewhere = `
+  Object.defineProperty(process, 'platform', { value: 'darwin' });
+  const { LoadBalancer, LoadBalancerError } = require('bpf-lb');
+  LoadBalancer.open().catch((error) => {
+    console.log(JSON.stringify([error instanceof LoadBalancerError, error.code, error.message]));
+  });
+`;
+
 describe('the npm package', function () {
   this.timeout(300_000);
 
@@ -58,6 +84,19 @@ describe('the npm package', function () {
     assert.equal(await inApp(whichAddon), `prebuilds/linux-${process.arch}/bpf-lb.glibc.node`);
   });
 
+  it('is for every system: the simulator and the translation of Kubernetes need no addon', async () => {
+    const manifest = await readFile(path.join(packed.installed, 'package.json'), 'utf8');
+    const { os, cpu } = JSON.parse(manifest) as Record<string, unknown>;
+    assert.deepEqual([os, cpu], [undefined, undefined]);
+    assert.deepEqual(JSON.parse(await inApp(withoutAddon)), ['10.0.0.1:80', 'object', []]);
+  });
+
+  it('says on other systems that a LoadBalancer needs Linux', async () => {
+    const [typed, code, message] = JSON.parse(await inApp(elsewhere)) as [boolean, string, string];
+    assert.deepEqual([typed, code], [true, 'ERR_BPF_UNSUPPORTED']);
+    assert.match(message, /needs Linux; this is darwin/);
+  });
+
   it('needs nothing of the system but libc and libgcc_s', async () => {
     const addon = path.join(packed.installed, `prebuilds/linux-${process.arch}/bpf-lb.glibc.node`);
     const { stdout } = await run('readelf', ['--dynamic', '--wide', addon]);
@@ -79,10 +118,15 @@ describe('the npm package', function () {
       'binding.gyp',
       'bpf/LICENSE',
       'bpf/abi.h',
+      'bpf/wasm/simulator.c',
       'dist/index.d.mts',
       'dist/index.d.ts',
       'dist/index.js',
       'dist/index.mjs',
+      'dist/kubernetes/index.d.mts',
+      'dist/kubernetes/index.mjs',
+      'dist/simulator/index.d.mts',
+      'dist/simulator/index.mjs',
       'native/generated/bpf_lb.skel.h',
       'native/src/addon.cc',
       'native/vendor/elfutils/COPYING',
@@ -92,6 +136,7 @@ describe('the npm package', function () {
       'native/vendor/libbpf/LICENSE.BSD-2-Clause',
       'native/vendor/libbpf/LICENSE.LGPL-2.1',
       'native/vendor/libbpf/src/libbpf.c',
+      'prebuilds/wasm/simulator.wasm',
       'types/native.d.ts',
     ];
     assert.deepEqual(

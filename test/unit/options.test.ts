@@ -12,7 +12,7 @@ describe('options', () => {
     assert.deepEqual(parseOptions({}), {
       devices: [],
       followDevices: true,
-      nodePortAddresses: { primary: true, ranges: [], localhost: false },
+      nodePortAddresses: { primary: true, ranges: [], localhost: [] },
       directRoutingDevice: undefined,
       protectNodePorts: true,
       redirectPeer: false,
@@ -20,6 +20,7 @@ describe('options', () => {
         algorithm: 'random',
         maglevTableSize: undefined,
         externalClusterIP: false,
+        masqueradeExternalClusterIP: true,
         masqueradeAll: false,
         externalIPRanges: [],
       },
@@ -80,6 +81,7 @@ describe('options', () => {
       algorithm: 'maglev',
       maglevTableSize: 251,
       externalClusterIP: true,
+      masqueradeExternalClusterIP: false,
       masqueradeAll: true,
     } as const;
     const except = { cgroups: ['/sys/fs/cgroup/mesh'], netns: ['/run/netns/vm'] };
@@ -98,7 +100,7 @@ describe('options', () => {
     assert.deepEqual(options, {
       ...given,
       policy: { ...policy, externalIPRanges: [parseCidr('203.0.113.0/24', new Place(''))] },
-      nodePortAddresses: { primary: false, ranges: [], localhost: true },
+      nodePortAddresses: { primary: false, ranges: [], localhost: [4, 6] },
       socketLB: true,
       hostNamespaceOnly: true,
       socketExceptions: except,
@@ -127,6 +129,7 @@ describe('options', () => {
     directRoutingDevice: ['', 'eth 0', '!eth0', '+', ['eth0'], null],
     protectNodePorts: [0, 'no', null],
     externalClusterIP: [1, 'yes', null],
+    masqueradeExternalClusterIP: [1, 'yes', null],
     masqueradeAll: [1, 'yes', null],
     masqueradeLocal: [1, 'yes', null],
     answerEcho: [1, 'yes', null],

@@ -55,6 +55,15 @@ describe('flags of a frontend', () => {
     assert.equal(flags(clusterIP, {}, { masqueradeAll: true }), INSIDE | OUTSIDE_SNAT | INSIDE_SNAT);
   });
 
+  it('ClusterIP: source NAT for those outside can be left out, unless all get it', () => {
+    const seen = { masqueradeExternalClusterIP: false };
+    assert.equal(flags(clusterIP, {}, seen), INSIDE);
+    assert.equal(flags(clusterIP, {}, { ...seen, externalClusterIP: true }), INSIDE | OUTSIDE);
+    assert.equal(flags(clusterIP, {}, { ...seen, masqueradeAll: true }), INSIDE | OUTSIDE_SNAT | INSIDE_SNAT);
+    const vip = at('LoadBalancer', '198.51.100.7');
+    assert.equal(flags(vip, {}, seen), flags(vip), 'of ClusterIPs alone');
+  });
+
   it('ClusterIP: internalTrafficPolicy is for all, externalTrafficPolicy for nobody', () => {
     assert.equal(flags(clusterIP, { externalTrafficPolicy: 'Local' }), INSIDE | OUTSIDE_SNAT);
     assert.equal(
