@@ -83,9 +83,13 @@ __weak __noinline int lb_affinity_find(struct lb_offer *offer, struct lb_addr *c
     return -1;
   lb_affinity_key(offer, client, &key);
   affinity = bpf_map_lookup_elem(&affinities, &key);
-  if (!affinity || lb_is_over(affinity->expires, now))
+  if (!affinity)
     return -1;
   last = *affinity;
+  if (lb_is_over(last.expires, now)) {
+    offer->last = last.expires;
+    return -1;
+  }
   index = lb_offer_find(offer, last.address, last.port, last.index);
   if (index < 0)
     return -1;

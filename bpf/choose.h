@@ -140,9 +140,13 @@ __weak __noinline int lb_select(struct lb_offer *offer, struct lb_draw *draw)
   else if (offer->flags & LB_SERVICE_LEAST)
     index = lb_select_least(offer, draw->random, draw->protocol);
   else
-    /* The first pick of a client that will stay is the same wherever it asks for the service. */
-    index = lb_select_random(offer,
-                             sticky ? lb_hash_client(&draw->client, offer->group) : draw->random);
+    /*
+     * The pick of a client that will stay is the same wherever it asks for the service at a time,
+     * and another one when it comes back after it was forgotten.
+     */
+    index = lb_select_random(
+        offer, sticky ? lb_hash_client(&draw->client, (__u64)offer->last << 32 | offer->group)
+                      : draw->random);
   if (sticky && index >= 0)
     lb_affinity_keep(offer, &draw->client, index);
   return index;

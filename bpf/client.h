@@ -19,8 +19,8 @@
 /* Addresses of pods do not change; those of hosts may. */
 #define LB_CLIENT_LIFETIME 10
 
-#define LB_CLIENT_DEVICES 16
-#define LB_CLIENT_ADDRESSES 8
+/* Devices and IPv6 addresses that are looked at. */
+#define LB_CLIENT_STEPS 128
 
 #define LB_IFF_LOOPBACK 0x8
 
@@ -62,48 +62,72 @@ struct net_device {
   struct inet6_dev *ip6_ptr;
 } __attribute__((preserve_access_index));
 
-/* A walk through one of the kernel's lists. */
+/* A walk through the namespace's devices, and through the IPv6 addresses of each. */
 struct lb_client_walk {
-  struct list_head *head;
-  struct list_head *at;
+  struct list_head *devices; /* the list's head */
+  struct list_head *device;
+  struct list_head *addresses;
+  struct list_head *address; /* NULL: of no device */
   struct lb_client *client;
-  struct inet6_dev *in6; /* of the first device that has one */
 };
 
-static long lb_client_device(__u32 index, void *context)
+static __always_inline struct list_head *lb_client_next(struct list_head *at)
 {
-  struct lb_client_walk *walk = context;
-  struct list_head *at = walk->at;
-  struct net_device *device;
-
-  if (!at || at == walk->head)
-    return 1;
-  device = (void *)at - bpf_core_field_offset(struct net_device, dev_list);
-  walk->at = BPF_CORE_READ(at, next);
-  if (BPF_CORE_READ(device, flags) & LB_IFF_LOOPBACK)
-    return 0;
-  if (!walk->client->address4)
-    walk->client->address4 = BPF_CORE_READ(device, ip_ptr, ifa_list, ifa_local);
-  if (!walk->in6)
-    walk->in6 = BPF_CORE_READ(device, ip6_ptr);
-  return walk->client->address4 && walk->in6;
+  return BPF_CORE_READ(at, next);
 }
 
-static long lb_client_address6(__u32 index, void *context)
+static __always_inline bool lb_client_has6(const struct lb_client *client)
 {
-  struct lb_client_walk *walk = context;
-  struct list_head *at = walk->at;
-  struct inet6_ifaddr *address;
+  return client->address6[0] || client->address6[1];
+}
 
-  if (!at || at == walk->head)
-    return 1;
-  address = (void *)at - bpf_core_field_offset(struct inet6_ifaddr, if_list);
-  walk->at = BPF_CORE_READ(at, next);
+/* Many a device has an address of its link alone: the next one is looked at. */
+static __always_inline void lb_client_address6(struct lb_client_walk *walk)
+{
+  struct inet6_ifaddr *address =
+      (void *)walk->address - bpf_core_field_offset(struct inet6_ifaddr, if_list);
+
+  walk->address = lb_client_next(walk->address);
+  if (walk->address == walk->addresses)
+    walk->address = NULL;
   /* Zero is global. */
   if (BPF_CORE_READ(address, scope))
-    return 0;
+    return;
   bpf_core_read(&walk->client->address6, sizeof(walk->client->address6), &address->addr);
-  return 1;
+  walk->address = NULL;
+}
+
+static __always_inline void lb_client_device(struct lb_client_walk *walk)
+{
+  struct net_device *device =
+      (void *)walk->device - bpf_core_field_offset(struct net_device, dev_list);
+  struct inet6_dev *in6;
+
+  walk->device = lb_client_next(walk->device);
+  if (BPF_CORE_READ(device, flags) & LB_IFF_LOOPBACK)
+    return;
+  if (!walk->client->address4)
+    walk->client->address4 = BPF_CORE_READ(device, ip_ptr, ifa_list, ifa_local);
+  in6 = BPF_CORE_READ(device, ip6_ptr);
+  if (!in6 || lb_client_has6(walk->client))
+    return;
+  walk->addresses = (void *)in6 + bpf_core_field_offset(struct inet6_dev, addr_list);
+  walk->address = lb_client_next(walk->addresses);
+  if (walk->address == walk->addresses)
+    walk->address = NULL;
+}
+
+static long lb_client_step(__u32 index, void *context)
+{
+  struct lb_client_walk *walk = context;
+
+  if (walk->address)
+    lb_client_address6(walk);
+  else if (!walk->device || walk->device == walk->devices)
+    return 1;
+  else
+    lb_client_device(walk);
+  return walk->client->address4 && lb_client_has6(walk->client);
 }
 
 /*
@@ -116,23 +140,15 @@ __noinline int lb_client_refresh(struct bpf_sock_addr *ctx)
   struct lb_client client = {.expires = lb_now() + LB_CLIENT_LIFETIME};
   struct lb_client_walk walk = {.client = &client};
   const struct bpf_sock_addr_kern *caller;
-  struct list_head *first;
   struct net *net;
 
   if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
     return 0;
   caller = bpf_cast_to_kern_ctx(ctx);
   net = caller->sk->__sk_common.skc_net.net;
-  first = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
-  walk.head = first;
-  walk.at = BPF_CORE_READ(first, next);
-  bpf_loop(LB_CLIENT_DEVICES, lb_client_device, &walk, 0);
-  if (walk.in6) {
-    first = (void *)walk.in6 + bpf_core_field_offset(struct inet6_dev, addr_list);
-    walk.head = first;
-    walk.at = BPF_CORE_READ(first, next);
-    bpf_loop(LB_CLIENT_ADDRESSES, lb_client_address6, &walk, 0);
-  }
+  walk.devices = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
+  walk.device = lb_client_next(walk.devices);
+  bpf_loop(LB_CLIENT_STEPS, lb_client_step, &walk, 0);
   bpf_map_update_elem(&clients, &netns, &client, BPF_ANY);
   return 1;
 }

@@ -51,6 +51,7 @@ struct lb_offer {
   __u32 ranges;
   __u32 maglev;
   __u32 maglev_size;
+  __u32 last; /* when the client's affinity ended; 0: it had none */
 };
 
 static __always_inline __u64 lb_key4_check(const struct lb_key4 *key)
@@ -101,6 +102,7 @@ lb_service_read(const struct lb_service *service, __u64 check, bool inside, stru
   offer->maglev = local ? LB_READ_ONCE(service->local_maglev) : LB_READ_ONCE(service->maglev);
   offer->maglev_size =
       local ? LB_READ_ONCE(service->local_maglev_size) : LB_READ_ONCE(service->maglev_size);
+  offer->last = 0;
   return LB_READ_ONCE(service->set) == offer->set && LB_READ_ONCE(service->check) == check;
 }
 

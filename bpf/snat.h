@@ -36,8 +36,7 @@ static __always_inline __be16 lb_window_port(const struct lb_settings *s, bool f
 
 /*
  * Whether a socket of this node would take packets from the backend to the claimed port. Asked
- * after the port was claimed: a socket that comes later finds the claim (lb_host_flow() in
- * tc.bpf.c).
+ * after the port was claimed: a socket that comes later finds the claim (own() in leave.h).
  */
 static __always_inline bool
 lb_port_has_socket(struct __sk_buff *skb, const union lb_tuple *reply, __u8 protocol, bool v6)

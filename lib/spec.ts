@@ -57,7 +57,7 @@ export interface BackendSpec {
   state?: BackendState;
   /**
    * Runs on this node. Decides what traffic policy `Local` offers, and spares source NAT. Default false; a backend
-   * that is reached through a device that is not selected, or through a pod device, is not source-NATed either way.
+   * that is reached through a device that is not selected is not source-NATed either way.
    */
   local?: boolean;
   /**

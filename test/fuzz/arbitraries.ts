@@ -188,9 +188,9 @@ export function options(packets: boolean): fc.Arbitrary<OpenOptions> {
   const devices = [['eth0', 'eth1', 'lxc0'], ['eth0', 'lxc0'], ['eth0', 'eth1'], ['lxc0']];
   return merged(
     fc.record({ devices: fc.constantFrom(...devices, devices[0], ...(packets ? [] : [[]])) }),
-    sometimes(
-      'nodePortAddresses',
-      fc.constantFrom(
+    fc
+      .constantFrom(
+        undefined,
         ['all'],
         ['primary'],
         ['10.0.9.0/24'],
@@ -198,8 +198,8 @@ export function options(packets: boolean): fc.Arbitrary<OpenOptions> {
         ['localhost'],
         ['primary', 'localhost'],
         ['127.0.0.0/8', '::1/128'],
-      ),
-    ),
+      )
+      .map((nodePortAddresses) => (nodePortAddresses ? { nodePortAddresses } : {})),
     fc.constantFrom({}, { externalClusterIP: true }, { externalClusterIP: false }),
     fc.constantFrom({}, { masqueradeAll: true }, { masqueradeAll: false }),
     fc.constantFrom({}, { masqueradeLocal: true }, { masqueradeLocal: false }),

@@ -20,6 +20,8 @@ interface TopologyDevice {
 }
 
 const devices: readonly TopologyDevice[] = [
+  /* The first of the namespace has no address of its own, as many have. */
+  { name: 'aaa0', kind: 'external', addresses: [] },
   { name: 'eth0', kind: 'external', addresses: ['203.0.113.1/24', '2001:db8:1::1/64'] },
   {
     name: 'eth1',

@@ -126,6 +126,18 @@ describe('program: session affinity ClientIP', function () {
     assert.notEqual(await connect({ source }), pinned.address);
   }).timeout(30_000);
 
+  it('a client that was forgotten may be given another backend', async () => {
+    const all = [pinned, ...others].slice(0, 3);
+    await harness.call('put', service(all, { sessionAffinityTimeout: 1 }));
+    const chosen = new Set<string>();
+    /* That all are the same happens once in half a million runs. */
+    for (let i = 0; i < 13 && chosen.size < 2; i++) {
+      if (i > 0) await sleep(2100);
+      chosen.add(await connect());
+    }
+    assert.equal(chosen.size, 2);
+  }).timeout(60_000);
+
   it('packets of a connection do not prolong it', async () => {
     const source = await pin({ sessionAffinityTimeout: 2 });
     const tuple = request({ source, sourcePort: 10_000 });

@@ -12,9 +12,11 @@ export class Namespace {
     this.name = name;
   }
 
-  static make(cleanup: Cleanup, label: string): Namespace {
+  /** What is set for new namespaces is taken from `parent`. */
+  static make(cleanup: Cleanup, label: string, parent?: Namespace): Namespace {
     const namespace = new Namespace(uniqueName(label));
-    run(['ip', 'netns', 'add', namespace.name]);
+    const add = ['ip', 'netns', 'add', namespace.name];
+    run(parent ? parent.enter(...add) : add);
     cleanup.add(() => run(['ip', 'netns', 'del', namespace.name]));
     namespace.sysctl({ 'ipv6/conf/default/accept_dad': 0, 'ipv6/conf/all/disable_ipv6': 0 });
     namespace.ip('link set lo up');
