@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import https from 'node:https';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { Readable } from 'node:stream';
+import { json } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { type Certificates, makeCertificates } from '../support/api-server/certificates';
 import { parseSelector } from '../support/api-server/selector';
 import { ApiServer } from '../support/api-server/server';
 
@@ -11,30 +18,46 @@ interface Event {
   object: { kind: string; code?: number; metadata: { name?: string; resourceVersion?: string } };
 }
 
-/** What the API server that the informer's tests use has in common with the real one. */
+const token = 'secret';
+
+/** What the API server that the tests of examples/kube-proxy use has in common with the real one. */
 describe('API server of the tests', () => {
+  let certificates: Certificates;
   let server: ApiServer;
   let url: string;
   let abort: AbortController;
 
+  before('make certificates', () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'bpf-lb-certificates-'));
+    certificates = makeCertificates(directory, ['127.0.0.1']);
+    rmSync(directory, { recursive: true });
+  });
+
   const put = (name: string, labels: Record<string, string> = {}) =>
     server.put('services', { metadata: { name, namespace: 'default', labels }, spec: {} });
-  const get = async (path: string) => {
-    const response = await fetch(url + path);
-    const body = (await response.json()) as {
+  const request = async (path: string, options: https.RequestOptions = {}) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const { signal } = abort;
+    const sent = https.get(url + path, { ca: certificates.ca, agent: false, signal, headers, ...options });
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    return response;
+  };
+  const get = async (path: string, options?: https.RequestOptions) => {
+    const response = await request(path, options);
+    const body = (await json(response)) as {
       kind: string;
       code?: number;
       items: { kind?: string; metadata: { name: string; uid: string } }[];
-      metadata: { resourceVersion: string };
+      metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number };
     };
-    return { code: response.status, ...body };
+    return { code: response.statusCode, ...body };
   };
+  const namesOf = ({ items }: Awaited<ReturnType<typeof get>>) => items.map(({ metadata }) => metadata.name);
   /** Opens a watch and returns its events one by one; undefined at the end. */
   const watch = async (query: string) => {
-    const response = await fetch(`${url}/api/v1/services?watch=true&${query}`, { signal: abort.signal });
-    assert.equal(response.status, 200);
-    assert(response.body);
-    const lines = createInterface(Readable.fromWeb(response.body as never).on('error', () => undefined));
+    const response = await request(`/api/v1/services?watch=true&${query}`);
+    assert.equal(response.statusCode, 200);
+    const lines = createInterface(response.on('error', () => undefined));
     const iterator = lines[Symbol.asyncIterator]();
     return async () => {
       const line = await iterator.next();
@@ -44,7 +67,7 @@ describe('API server of the tests', () => {
   const brief = (event: Event | undefined) => event && `${event.type} ${event.object.metadata.name}`;
 
   beforeEach(async () => {
-    server = new ApiServer();
+    server = new ApiServer({ certificates, token });
     url = await server.start('127.0.0.1');
     abort = new AbortController();
   });
@@ -106,13 +129,44 @@ describe('API server of the tests', () => {
     assert.equal(brief(await next()), 'DELETED a');
     put('b', { app: 'api' });
     assert.equal(brief(await next()), 'ADDED b');
-    const list = await get(`/api/v1/services?labelSelector=${selector}`);
-    assert.deepEqual(
-      list.items.map(({ metadata }) => metadata.name),
-      ['b'],
-    );
+    assert.deepEqual(namesOf(await get(`/api/v1/services?labelSelector=${selector}`)), ['b']);
     assert.equal((await get('/api/v1/services?labelSelector=a%20b%20c')).code, 400);
-    assert.equal((await get('/api/v1/services?fieldSelector=metadata.name%3Da')).items.length, 1);
+  });
+
+  it('selects by fields', async () => {
+    for (const name of ['node1', 'node2']) {
+      server.put('nodes', { metadata: { name } });
+      server.put('pods', {
+        metadata: { name: `on-${name}`, namespace: 'default' },
+        spec: { nodeName: name },
+      });
+    }
+    assert.deepEqual(namesOf(await get('/api/v1/nodes?fieldSelector=metadata.name%3Dnode2')), ['node2']);
+    assert.deepEqual(namesOf(await get('/api/v1/pods?fieldSelector=spec.nodeName%3Dnode1')), ['on-node1']);
+    assert.equal((await get('/api/v1/pods?fieldSelector=spec.colour%3Dred')).code, 400);
+  });
+
+  it('lists page by page, all pages of one revision, until the past is gone', async () => {
+    for (const name of ['a', 'b', 'c']) put(name);
+    const first = await get('/api/v1/services?limit=2');
+    assert.deepEqual(namesOf(first), ['a', 'b']);
+    assert.equal(first.metadata.remainingItemCount, 1);
+    put('d');
+    const rest = `/api/v1/services?limit=2&continue=${first.metadata.continue}`;
+    const second = await get(rest);
+    assert.deepEqual(namesOf(second), ['c']);
+    assert.equal(second.metadata.continue, undefined);
+    assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
+    server.compact();
+    assert.equal((await get(rest)).code, 410);
+  });
+
+  it('knows its clients by token or certificate', async () => {
+    assert.equal((await get('/api/v1/services')).code, 200);
+    assert.equal((await get('/api/v1/services', { headers: {} })).code, 401);
+    assert.equal((await get('/api/v1/services', { headers: { authorization: 'Bearer guess' } })).code, 401);
+    assert.equal((await get('/api/v1/services', { headers: {}, ...certificates.client })).code, 200);
+    await assert.rejects(get('/api/v1/services', { ca: '' }), { code: 'SELF_SIGNED_CERT_IN_CHAIN' });
   });
 
   it('reads selectors as the real one does', () => {
@@ -134,7 +188,7 @@ describe('API server of the tests', () => {
     }
   });
 
-  it('answers a watch from before the compaction by an event that says 410', async () => {
+  it('answers a watch from before the compaction by an event that says 410, or by the status', async () => {
     put('a');
     put('b');
     server.compact();
@@ -142,6 +196,30 @@ describe('API server of the tests', () => {
     const event = await next();
     assert.deepEqual([event?.type, event?.object.kind, event?.object.code], ['ERROR', 'Status', 410]);
     assert.equal(await next(), undefined);
+    server.tellGoneByStatus(true);
+    assert.equal((await get('/api/v1/services?watch=true&resourceVersion=2')).code, 410);
+  });
+
+  it('ends a watch after the time that was asked for', async () => {
+    const next = await watch('resourceVersion=1&timeoutSeconds=1');
+    assert.equal(await next(), undefined);
+  });
+
+  it('sends what is no ASCII in two pieces, too', async () => {
+    const next = await watch('resourceVersion=1');
+    for (const text of ['ü', 'üü', '豆', '豆豆']) {
+      put('a', { text });
+      const event = (await next()) as { object: { metadata: { labels?: { text: string } } } } | undefined;
+      assert.equal(event?.object.metadata.labels?.text, text);
+    }
+  });
+
+  it('falls silent in the middle of a line, and leaves the connection open', async () => {
+    const stalled = await watch('resourceVersion=1&timeoutSeconds=1');
+    server.stallWatches();
+    put('a');
+    assert.equal(await Promise.race([stalled(), sleep(1500, 'silence')]), 'silence');
+    assert.equal(brief(await (await watch('resourceVersion=1'))()), 'ADDED a');
   });
 
   it('sends bookmarks to those who asked for them', async () => {

@@ -2,23 +2,35 @@ import { answerParent } from '../cluster/process';
 import { ApiServer } from './server';
 
 /* An API server in a network namespace. */
-const server = new ApiServer();
+let server: ApiServer | undefined;
+
+function running(): ApiServer {
+  if (!server) throw new Error('The API server has not been opened');
+  return server;
+}
 
 const functions = {
-  start: (host?: string) => server.start(host),
-  url: () => server.url,
-  stop: () => server.stop(),
-  put: (...args: Parameters<ApiServer['put']>) => server.put(...args),
-  remove: (...args: Parameters<ApiServer['remove']>) => server.remove(...args),
-  failNext: (...args: Parameters<ApiServer['failNext']>) => server.failNext(...args),
-  holdLists: (...args: Parameters<ApiServer['holdLists']>) => server.holdLists(...args),
-  releaseLists: (...args: Parameters<ApiServer['releaseLists']>) => server.releaseLists(...args),
-  closeWatches: () => server.closeWatches(),
-  resetConnections: () => server.resetConnections(),
-  expireWatches: () => server.expireWatches(),
-  compact: () => server.compact(),
-  sendBookmarks: () => server.sendBookmarks(),
-  requests: () => server.requests,
+  /** Before all else. Returns the URL. */
+  open(host: string, ...access: ConstructorParameters<typeof ApiServer>): Promise<string> {
+    server = new ApiServer(...access);
+    return server.start(host);
+  },
+  start: (host?: string) => running().start(host),
+  url: () => running().url,
+  stop: () => running().stop(),
+  put: (...args: Parameters<ApiServer['put']>) => running().put(...args),
+  remove: (...args: Parameters<ApiServer['remove']>) => running().remove(...args),
+  failNext: (...args: Parameters<ApiServer['failNext']>) => running().failNext(...args),
+  holdLists: (...args: Parameters<ApiServer['holdLists']>) => running().holdLists(...args),
+  releaseLists: (...args: Parameters<ApiServer['releaseLists']>) => running().releaseLists(...args),
+  closeWatches: () => running().closeWatches(),
+  resetConnections: () => running().resetConnections(),
+  stallWatches: () => running().stallWatches(),
+  expireWatches: () => running().expireWatches(),
+  compact: () => running().compact(),
+  tellGoneByStatus: (byStatus: boolean) => running().tellGoneByStatus(byStatus),
+  sendBookmarks: () => running().sendBookmarks(),
+  requests: () => running().requests,
 };
 
 /** What the process can be asked for: see {@link ApiServer}. */

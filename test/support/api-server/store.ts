@@ -10,6 +10,7 @@ export interface Resource {
 export const resources: readonly Resource[] = [
   { name: 'services', kind: 'Service', apiVersion: 'v1' },
   { name: 'nodes', kind: 'Node', apiVersion: 'v1' },
+  { name: 'pods', kind: 'Pod', apiVersion: 'v1' },
   { name: 'endpointslices', kind: 'EndpointSlice', apiVersion: 'discovery.k8s.io/v1' },
 ];
 
