@@ -11,8 +11,8 @@ export interface NodePortAddresses {
   readonly primary: boolean;
   /** Any in these ranges. */
   readonly ranges: readonly Cidr[];
-  /** Loopback addresses answer sockets of the host, too. */
-  readonly localhost: boolean;
+  /** Of which loopback addresses answer sockets of the host, too. */
+  readonly localhost: readonly Family[];
 }
 
 const list = 'nodePortAddresses';
@@ -44,7 +44,10 @@ export function parseNodePortAddresses(value: unknown, place: Place): NodePortAd
   return {
     primary: words.includes('primary'),
     ranges: [...given, ...open.map((family) => parseCidr(everything[family], place))],
-    localhost: words.includes('localhost') || given.some(hasLoopback),
+    localhost: families.filter(
+      (family) =>
+        words.includes('localhost') || given.some((range) => range.family === family && hasLoopback(range)),
+    ),
   };
 }
 

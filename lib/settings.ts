@@ -28,7 +28,7 @@ function flagsOf(options: Options) {
   return {
     hostSocketsOnly: options.hostNamespaceOnly,
     socketExceptions: false,
-    localhost: options.nodePortAddresses.localhost,
+    localhost: options.nodePortAddresses.localhost.length > 0,
     reject: options.noBackend === 'reject',
     answerEcho: options.answerEcho,
     masqueradeLocal: options.masqueradeLocal,

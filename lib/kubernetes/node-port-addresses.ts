@@ -16,7 +16,7 @@ const none = { 4: range('0.0.0.0/32'), 6: range('::/128') };
 
 /**
  * The option `nodePortAddresses` that means what kube-proxy's list means: to the option, loopback addresses answer if
- * they are named, and only then. `'localhost'` stands for both families, also where kube-proxy serves IPv4 alone.
+ * they are named, and only then. Where including them is enough, kube-proxy serves those of IPv4 alone.
  */
 export function nodePortAddressesOf(list: readonly string[], localhost: LocalhostNodePorts): string[] {
   const words = list.filter((element) => !element.includes('/'));
@@ -25,13 +25,16 @@ export function nodePortAddressesOf(list: readonly string[], localhost: Localhos
   /* A family of which nothing is said is open. */
   const open = words.length > 0 ? [] : families.filter((family) => !has(ranges, family)).map((f) => all[f]);
   const served = [...ranges.filter((r) => !isLoopback(r)), ...open];
-  const named = words.includes('localhost') || ranges.some((r) => r.family === 4 && isLoopback(r));
-  const included = named || words.includes('all') || served.some((r) => contains(r, '127.0.0.1'));
-  const onLoopback = (localhost === 'included' && included) || (localhost === 'named' && named);
-  const keptWords = [...words.filter((word) => word !== 'localhost'), ...(onLoopback ? ['localhost'] : [])];
+  const isNamed = (family: 4 | 6) =>
+    words.includes('localhost') || ranges.some((r) => r.family === family && isLoopback(r));
+  const included = isNamed(4) || words.includes('all') || served.some((r) => contains(r, '127.0.0.1'));
+  const answering = { included: included ? ([4] as const) : [], named: families.filter(isNamed), never: [] };
+  const onLoopback = answering[localhost].map((family) => loopback[family]);
+  const keptWords = words.filter((word) => word !== 'localhost');
+  const kept = [...served, ...onLoopback];
   const closed =
-    keptWords.length > 0 ? [] : families.filter((family) => !has(served, family)).map((f) => none[f]);
-  return [...keptWords, ...[...served, ...closed].map(({ text }) => text)];
+    keptWords.length > 0 ? [] : families.filter((family) => !has(kept, family)).map((f) => none[f]);
+  return [...keptWords, ...[...kept, ...closed].map(({ text }) => text)];
 }
 
 function isLoopback({ family, text, prefixLength }: Cidr): boolean {

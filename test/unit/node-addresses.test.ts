@@ -28,7 +28,7 @@ const all6 = ['2001:db8::1', 'fd00::1'];
 describe('NodePort addresses', () => {
   it('are the primary ones by default', () => {
     assert.deepEqual(answering(), ['192.0.2.1', '2001:db8::1']);
-    assert.deepEqual(parse(), { primary: true, ranges: [], localhost: false });
+    assert.deepEqual(parse(), { primary: true, ranges: [], localhost: [] });
   });
 
   for (const [title, value, expected] of [
@@ -48,17 +48,23 @@ describe('NodePort addresses', () => {
   }
 
   it('include loopback when it was asked for', () => {
-    for (const value of [
-      ['localhost'],
-      ['primary', 'localhost'],
-      ['127.0.0.0/8'],
-      ['::1'],
-      ['126.0.0.0/7'],
-    ]) {
-      assert.equal(parse(value).localhost, true, value.join());
+    for (const [value, of] of [
+      [['localhost'], [4, 6]],
+      [
+        ['primary', 'localhost'],
+        [4, 6],
+      ],
+      [['127.0.0.0/8'], [4]],
+      [['::1'], [6]],
+      [
+        ['126.0.0.0/7', '::/127'],
+        [4, 6],
+      ],
+    ] as const) {
+      assert.deepEqual(parse(value).localhost, of, value.join());
     }
     for (const value of [['all'], ['0.0.0.0/0'], ['::/0'], ['primary'], ['10.0.0.0/8', 'fd00::/8']]) {
-      assert.equal(parse(value).localhost, false, value.join());
+      assert.deepEqual(parse(value).localhost, [], value.join());
     }
   });
 

@@ -13,7 +13,7 @@ import { Place } from '../../../lib/place';
 const defaults: KubeProxyConfiguration = {
   open: {
     devices: ['auto'],
-    nodePortAddresses: ['all', 'localhost'],
+    nodePortAddresses: ['all', '127.0.0.0/8'],
     flowLifetimes: { established: 86_400, halfClosed: 3600 },
   },
   cluster: {},
@@ -136,7 +136,8 @@ const refused: [configuration: object, key: string, ...words: string[]][] = [
 /** Whether addresses answer NodePorts under a configuration: `loopback` to sockets of the host. */
 function answers(configuration: object, address: string, isPrimary = false): boolean {
   const addresses = parseNodePortAddresses(open(configuration).nodePortAddresses, new Place('test'));
-  if (address === '127.0.0.1') return addresses.localhost;
+  if (address === '127.0.0.1') return addresses.localhost.includes(4);
+  if (address === '::1') return addresses.localhost.includes(6);
   return answersNodePorts(addresses, { family: address.includes(':') ? 6 : 4, text: address }, isPrimary);
 }
 
@@ -238,6 +239,13 @@ describe('parseKubeProxyConfig', () => {
     assert.ok(!loopback({ ...gate, nodePortAddresses: ['all'] }));
     assert.ok(!loopback({ ...gate, nodePortAddresses: ['0.0.0.0/0'] }));
     assert.ok(!loopback({ mode: 'nftables', nodePortAddresses: ['localhost'] }));
+
+    assert.ok(!answers({ nodePortAddresses: ['0.0.0.0/0', '::/0'] }, '::1'), 'iptables: IPv4 alone');
+    assert.ok(!answers({ nodePortAddresses: ['localhost'] }, '::1'));
+    assert.ok(answers({ ...gate, nodePortAddresses: ['localhost'] }, '::1'));
+    assert.ok(answers({ ...gate, nodePortAddresses: ['::1/128'] }, '::1'));
+    assert.ok(!answers({ ...gate, nodePortAddresses: ['127.0.0.0/8'] }, '::1'));
+    assert.ok(!loopback({ ...gate, nodePortAddresses: ['::1/128', '192.0.2.0/24'] }));
   });
 
   it('answers NodePorts on the addresses that kube-proxy does', () => {
