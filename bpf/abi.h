@@ -194,12 +194,13 @@ struct lb_device {
 enum lb_setting {
   LB_SETTING_HOST_SOCKETS_ONLY = 1 << 0, /* pods' sockets are not translated, their packets are */
   LB_SETTING_SOCKET_EXCEPTIONS = 1 << 1, /* `exceptions` is not empty */
-  LB_SETTING_LOCALHOST = 1 << 2,         /* loopback addresses answer NodePorts to the host */
+  LB_SETTING_LOCALHOST4 = 1 << 2,        /* loopback addresses answer NodePorts to the host */
   LB_SETTING_REJECT = 1 << 3, /* a service without backends refuses; otherwise: silence */
   LB_SETTING_ANSWER_ECHO = 1 << 4,
   LB_SETTING_MASQUERADE_LOCAL = 1 << 5, /* SNAT also where the backend runs on this node */
   LB_SETTING_SERVICE_RANGES = 1 << 6,   /* ranges with id 0 exist */
   LB_SETTING_TO_PEERS = 1 << 7,         /* some device has LB_DEVICE_TO_PEER */
+  LB_SETTING_LOCALHOST6 = 1 << 8,
 };
 
 struct lb_settings {

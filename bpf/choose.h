@@ -298,9 +298,10 @@ lb_choose(const struct lb_request *request, bool v6, enum lb_side side, struct l
     return result;
   if (request->hints & LB_PORT_WILDCARD) {
     const struct lb_settings *s = lb_settings();
+    __u32 localhost = v6 ? LB_SETTING_LOCALHOST6 : LB_SETTING_LOCALHOST4;
 
     if (request->loopback)
-      own = LB_ADDRESS_NODE | (s && s->flags & LB_SETTING_LOCALHOST ? LB_ADDRESS_NODEPORT : 0);
+      own = LB_ADDRESS_NODE | (s && s->flags & localhost ? LB_ADDRESS_NODEPORT : 0);
     else
       own = lb_address_flags(&request->to, v6);
     if (own)

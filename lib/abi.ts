@@ -267,12 +267,13 @@ export const DeviceFlag = { TO_PEER: 1 } as const;
 export const Setting = {
   HOST_SOCKETS_ONLY: 1,
   SOCKET_EXCEPTIONS: 2,
-  LOCALHOST: 4,
+  LOCALHOST4: 4,
   REJECT: 8,
   ANSWER_ECHO: 16,
   MASQUERADE_LOCAL: 32,
   SERVICE_RANGES: 64,
   TO_PEERS: 128,
+  LOCALHOST6: 256,
 } as const;
 
 /** `enum lb_exception_kind` */

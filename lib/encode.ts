@@ -207,24 +207,26 @@ export interface Settings {
   readonly flags: {
     readonly hostSocketsOnly: boolean;
     readonly socketExceptions: boolean;
-    readonly localhost: boolean;
+    readonly localhost4: boolean;
     readonly reject: boolean;
     readonly answerEcho: boolean;
     readonly masqueradeLocal: boolean;
     readonly serviceRanges: boolean;
     readonly toPeers: boolean;
+    readonly localhost6: boolean;
   };
 }
 
 const settingBit: Record<keyof Settings['flags'], number> = {
   hostSocketsOnly: Setting.HOST_SOCKETS_ONLY,
   socketExceptions: Setting.SOCKET_EXCEPTIONS,
-  localhost: Setting.LOCALHOST,
+  localhost4: Setting.LOCALHOST4,
   reject: Setting.REJECT,
   answerEcho: Setting.ANSWER_ECHO,
   masqueradeLocal: Setting.MASQUERADE_LOCAL,
   serviceRanges: Setting.SERVICE_RANGES,
   toPeers: Setting.TO_PEERS,
+  localhost6: Setting.LOCALHOST6,
 };
 
 /** The value of `lb_settings.flags`. */

@@ -28,11 +28,12 @@ function flagsOf(options: Options) {
   return {
     hostSocketsOnly: options.hostNamespaceOnly,
     socketExceptions: false,
-    localhost: options.nodePortAddresses.localhost.length > 0,
+    localhost4: options.nodePortAddresses.localhost.includes(4),
     reject: options.noBackend === 'reject',
     answerEcho: options.answerEcho,
     masqueradeLocal: options.masqueradeLocal,
     serviceRanges: options.serviceCIDRs.length > 0,
     toPeers: options.redirectPeer,
+    localhost6: options.nodePortAddresses.localhost.includes(6),
   };
 }

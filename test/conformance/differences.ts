@@ -31,11 +31,6 @@ const differences: readonly Difference[] = [
       'source ranges come before everything else, as in nftables mode: who may not come is not told anything',
     applies: ({ expect, to }, got, { guarded }) => expect === 'reject' && got === 'drop' && guarded.has(to),
   },
-  {
-    reason: 'NodePorts that are answered on 127.0.0.1 are answered on ::1, too',
-    applies: ({ expect, to }, got, { config }) =>
-      expect === 'none' && got === 'forward' && to === '::1' && config.localhostNodePorts,
-  },
 ];
 
 /** The reason for which a flow of iptables mode ends otherwise, if it is one of those that were chosen. */

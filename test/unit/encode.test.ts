@@ -174,12 +174,13 @@ describe('bytes of the settings', () => {
   const none = {
     hostSocketsOnly: false,
     socketExceptions: false,
-    localhost: false,
+    localhost4: false,
     reject: false,
     answerEcho: false,
     masqueradeLocal: false,
     serviceRanges: false,
     toPeers: false,
+    localhost6: false,
   };
   const settings: Settings = {
     hostNetns: 0x0102030405060708n,
@@ -204,7 +205,7 @@ describe('bytes of the settings', () => {
     const bits = Object.keys(none).map((name) =>
       Buffer.from(encodeSettings({ ...settings, flags: { ...none, [name]: true } })).readUInt32LE(8),
     );
-    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64, 128]);
+    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64, 128, 256]);
   });
 
   it('an epoch: an eighth of a flow table at most, a power of two', () => {

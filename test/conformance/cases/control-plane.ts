@@ -212,6 +212,8 @@ const localhostCases = [
   localhost(true, ['0.0.0.0/0', '::/0'], false, false),
   localhost(true, ['primary', 'localhost'], true, true),
   localhost(true, ['all', 'localhost'], true, true),
+  localhost(true, ['127.0.0.0/8'], true, false),
+  localhost(true, ['all', '::1/128'], false, true),
   localhost(false, ['localhost'], false, false),
 ];
 

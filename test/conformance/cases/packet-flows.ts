@@ -342,10 +342,14 @@ const addressCases: PacketFlowCase[] = [
     [onNode('external', 'node'), onNode('external', 'otherNodeAddress'), notOnNode('loopback', 'loopback')],
     { settings: { nodePortAddresses: ['0.0.0.0/0', '::/0'] } },
   ),
-  addressCase('localhost-iptables', [onNode('loopback', 'loopback', { families: [4] })], {
-    modes: ['iptables'],
-    settings: { nodePortAddresses: null, localhostNodePorts: true },
-  }),
+  addressCase(
+    'localhost-iptables',
+    [onNode('loopback', 'loopback', { families: [4] }), notOnNode('loopback', 'loopback', { families: [6] })],
+    {
+      modes: ['iptables'],
+      settings: { nodePortAddresses: null, localhostNodePorts: true },
+    },
+  ),
   addressCase('localhost-iptables-off', [notOnNode('loopback', 'loopback')], {
     modes: ['iptables'],
     settings: { nodePortAddresses: null },
