@@ -1,3 +1,4 @@
+import type { DefinitionChange } from './datagram-flows';
 import { attempt, LoadBalancerError } from './errors';
 import type { ServiceTable } from './service-table';
 import { RangesPending, Transaction } from './transaction';
@@ -27,12 +28,20 @@ export class CommitQueue {
   readonly #datapath: Datapath;
   readonly #native: Native;
   readonly #waiting: Call[] = [];
+  readonly #onCommitted: (changes: readonly DefinitionChange[]) => void;
   #running: Promise<void> | undefined;
 
-  constructor(native: Native, table: ServiceTable, datapath: Datapath) {
+  /** `onCommitted` is told what the kernel has; it must not throw. */
+  constructor(
+    native: Native,
+    table: ServiceTable,
+    datapath: Datapath,
+    onCommitted: (changes: readonly DefinitionChange[]) => void = () => undefined,
+  ) {
     this.#native = native;
     this.#table = table;
     this.#datapath = datapath;
+    this.#onCommitted = onCommitted;
   }
 
   /**
@@ -102,6 +111,7 @@ export class CommitQueue {
       throw error;
     }
     tx.accept();
+    this.#onCommitted(tx.changes);
     if (this.#table.retiredEntries <= this.#table.capacity.backends * retiredShare) return;
     /* The kernel has the change, so its calls have succeeded; who needs the ranges asks again. */
     await this.#reclaim().catch(() => undefined);

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
+import { DatagramFlows } from './datagram-flows';
 import { checkUnique, defineDesired } from './desired-services';
 import type { Device } from './device';
 import { type DeviceChange, DeviceLayer } from './device-layer';
@@ -86,6 +87,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #state: StateDirectory | undefined;
   readonly #table: ServiceTable;
   readonly #queue: CommitQueue;
+  readonly #datagramFlows: DatagramFlows;
   readonly #deviceLayer: DeviceLayer;
   readonly #hooks: Hooks;
   readonly #owner: ServiceOwner;
@@ -122,7 +124,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       options.policy,
     );
     this.#exceptions = new SocketExceptionTable(native);
-    this.#queue = new CommitQueue(native, this.#table, datapath);
+    this.#datagramFlows = new DatagramFlows(datapath, this.#table);
+    this.#queue = new CommitQueue(native, this.#table, datapath, (changes) => {
+      if (this.#deviceLayer.devices.length > 0) this.#datagramFlows.note(changes);
+    });
     this.#owner = {
       record: (name: string) => this.#table.records.get(name),
       updateService: (name: string, changes: ServiceChanges) => this.#update(name, changes),
@@ -415,6 +420,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#follower?.close();
     this.#events?.close();
     await this.#queue.idle();
+    await this.#datagramFlows.idle();
     try {
       if (keep) return;
       this.#deviceLayer.detach();

@@ -1,4 +1,5 @@
 import { type Family, families } from './address';
+import type { DefinitionChange } from './datagram-flows';
 import type { ServiceNumbers } from './encode';
 import { LoadBalancerError, MapFullError } from './errors';
 import { defaultMaglevSize } from './maglev';
@@ -52,6 +53,14 @@ export class Transaction {
 
   get isEmpty(): boolean {
     return this.#changes.size === 0 && this.#nodeAddresses === undefined;
+  }
+
+  /** What becomes of services. */
+  get changes(): DefinitionChange[] {
+    return [...this.#changes.values()].map((change) => ({
+      before: change.old?.definition,
+      after: change.new?.definition,
+    }));
   }
 
   /** The service as it will be, or is. */
