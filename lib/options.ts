@@ -43,8 +43,8 @@ export interface OpenOptions {
   /**
    * Hand translated packets for a selected device that is a pair (veth, netkit) to its end in the other namespace, at
    * once (bpf_redirect_peer): they skip the queueing discipline and the programs at the egress of this end, those of
-   * others too, so leave it off where these enforce policies. A connection costs about half as much more than plain
-   * forwarding does. Default false.
+   * others too, so leave it off where these enforce policies. It spares a third of what a connection costs
+   * more than with plain forwarding. Default false.
    */
   redirectPeer?: boolean;
   /** Serve ClusterIPs from outside, too. Default false. */
