@@ -5,6 +5,7 @@ import type { Endpoint } from '../support/cluster/exchange';
 import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
 import { listen, podPort, useTwoNodes } from '../support/cluster/suite';
 import type { Pod } from '../support/cluster/two-nodes';
+import { eventually } from '../support/eventually';
 import { backendsOf, both, families, udpType } from './ways';
 
 const nodePort = 30080;
@@ -124,7 +125,7 @@ describe('from outside: traffic', () => {
           }
         });
 
-        it(`a datagram flow stays on its backend, on ${where}, as long as it lasts`, async () => {
+        it(`a datagram flow stays on its backend, on ${where}, while that terminates, and leaves it when it is gone`, async () => {
           const [a, b] = pods();
           const peer = await cluster.client.peer();
           const type = udpType(frontend(family).address);
@@ -133,10 +134,12 @@ describe('from outside: traffic', () => {
           cluster.cleanupEach.add(() => peer.closeUdp(id));
           const askFlow = async () => (await peer.sendUdp(id, [frontend(family)]))[0];
           assert.equal((await askFlow())?.server, a.name);
-          await put([b]);
+          await put([b], [a]);
           for (let i = 0; i < 10; i++) assert.equal((await askFlow())?.server, a.name);
           const { server } = (await peer.unconnectedUdp([frontend(family)], { type }))[0]!;
           assert.equal(server, b.name, 'a new flow goes to the new backend');
+          await put([b]);
+          await eventually(async () => assert.equal((await askFlow())?.server, b.name));
         });
       }
 
