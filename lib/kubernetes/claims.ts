@@ -16,24 +16,28 @@ export class Claims {
     return this.#claimants.get(key)?.[0]?.name;
   }
 
-  /** Returns those who claim it, too. */
+  /** Returns the others who claim it, if it has another owner now. */
   add(key: string, claimant: Claimant): string[] {
-    const others = this.#claimants.get(key);
-    if (!others) {
+    const claimants = this.#claimants.get(key);
+    if (!claimants) {
       this.#claimants.set(key, [claimant]);
       return [];
     }
-    const names = others.map(({ name }) => name);
-    others.push(claimant);
-    others.sort((a, b) => compareTexts(a.rank, b.rank));
-    return names;
+    claimants.push(claimant);
+    claimants.sort((a, b) => compareTexts(a.rank, b.rank));
+    return claimants[0] === claimant ? namesOf(claimants.slice(1)) : [];
   }
 
-  /** Returns those who claim it still. */
+  /** As {@link add}. */
   remove(key: string, name: string): string[] {
-    const others = (this.#claimants.get(key) ?? []).filter((claimant) => claimant.name !== name);
-    if (others.length > 0) this.#claimants.set(key, others);
+    const claimants = this.#claimants.get(key) ?? [];
+    const left = claimants.filter((claimant) => claimant.name !== name);
+    if (left.length > 0) this.#claimants.set(key, left);
     else this.#claimants.delete(key);
-    return others.map((claimant) => claimant.name);
+    return claimants[0]?.name === name ? namesOf(left) : [];
   }
+}
+
+function namesOf(claimants: readonly Claimant[]): string[] {
+  return claimants.map(({ name }) => name);
 }

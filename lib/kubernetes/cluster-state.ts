@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
+import { LoadBalancerError } from '../errors';
 import type { ServiceSpec } from '../spec';
 import { defaultAnnotationPrefix } from './annotations';
 import { candidateOf } from './candidate';
@@ -8,7 +9,7 @@ import { readSlice } from './endpoints';
 import { type HealthCheck, healthCheckOf } from './health-checks';
 import { type PodFacts, readPod } from './host-ports';
 import { isReadable, keyOf, referenceOf } from './identity';
-import { listOf, objectOf, show, textMapOf } from './json';
+import { listOf, objectOf, show, textMapOf, textOf } from './json';
 import { isHidden } from './labels';
 import { type NodeFacts, readNode } from './node';
 import type { Kind, KubernetesObject } from './objects';
@@ -33,7 +34,10 @@ export interface ClusterOptions {
 
 /** What a {@link ClusterState} has learnt since the last time that it was asked. */
 export interface ClusterChange {
-  /** `upserted` is all that is desired: the first change of all, and the one after a {@link ClusterState.resync}. */
+  /**
+   * `upserted` is all that is desired, in no order, for `apply`: the first change of all, and the one after a
+   * {@link ClusterState.resync}.
+   */
   full: boolean;
   /**
    * New and changed services, to be upserted one after the other, when `deleted` have been deleted: so no service takes
@@ -97,16 +101,24 @@ export class ClusterState {
   #endpointChanges = 0;
   #translated = { services: 0, slices: 0 };
 
+  /** Throws `ERR_BPF_INVALID_OPTION` without the name of the Node. */
   constructor(options: ClusterOptions) {
+    if (textOf(options.nodeName) === '') {
+      const problem = `nodeName: use the name of this Node, not ${show(options.nodeName)}.`;
+      throw new LoadBalancerError('ERR_BPF_INVALID_OPTION', problem);
+    }
     this.#options = { ...options, annotationPrefix: options.annotationPrefix ?? defaultAnnotationPrefix };
   }
 
   /**
    * Takes the full list of a kind, after a list or another list: what is not in it was deleted. Of Nodes, this one is
-   * enough; of Pods, those of this node. Throws a `TypeError` when the kind is none of the four.
+   * enough; of Pods, those of this node. `null` is how the API may write an empty list. Throws a `TypeError` when the kind
+   * is none of the four, or there is no list.
    */
-  replace(kind: Kind, objects: readonly KubernetesObject[]): void {
+  replace(kind: Kind, objects: readonly KubernetesObject[] | null): void {
     checkKind(kind);
+    if (objects !== null && !Array.isArray(objects))
+      throw new TypeError(`${show(objects)} is not a list of objects: use the items of what the API sends.`);
     const gone = new Set(this.#known[kind]);
     for (const object of listOf(objects)) {
       const reference = referenceOf(kind, object);
@@ -142,6 +154,15 @@ export class ClusterState {
   /** There may be something to take. False until {@link synced}. */
   get dirty(): boolean {
     return this.synced && this.#changed;
+  }
+
+  /**
+   * Does what {@link take} has to do beforehand, for so many milliseconds. Returns whether nothing is left of it. After a
+   * list of very many objects that lets others of the process have their turn in between.
+   */
+  prepare(milliseconds: number): boolean {
+    this.#settle(performance.now() + milliseconds);
+    return this.#pending.size === 0;
   }
 
   /** What changed since the last call; undefined until {@link synced}. */
@@ -260,9 +281,10 @@ export class ClusterState {
     const isUsed = object !== undefined && !this.#isHidden(object);
     const { annotationPrefix } = this.#options;
     const facts = isUsed ? readService(object, { namespace, name }, annotationPrefix, findings) : undefined;
+    const isAnother = facts && reference.uid !== this.#references.get(key)?.uid;
     if (facts) this.#references.set(key, reference);
     else this.#references.delete(key);
-    if (!this.#index.putService(key, facts)) return;
+    if (!this.#index.putService(key, facts) && !isAnother) return;
     this.#serviceChanges++;
     this.#touch([key]);
   }
@@ -284,6 +306,8 @@ export class ClusterState {
     this.#node = after;
     const zoneChanged = before?.zone !== after?.zone;
     const labelsChanged = !isDeepStrictEqual(before?.labels, after?.labels);
+    /* No service depends on them, but who listens on them. */
+    if (!isDeepStrictEqual(before?.addresses, after?.addresses)) this.#changed = true;
     const affected: string[] = [];
     for (const [key, { service }] of this.#index)
       if (zoneChanged || (labelsChanged && service?.annotations.nodes)) affected.push(key);
@@ -296,8 +320,9 @@ export class ClusterState {
       object === undefined
         ? undefined
         : readPod(object, { namespace, name }, this.#options.nodeName, findings);
-    if (isDeepStrictEqual(this.#pods.get(key)?.facts, facts)) return;
-    if (facts) this.#pods.set(key, { facts, reference });
+    const pod = facts && { facts, reference };
+    if (isDeepStrictEqual(this.#pods.get(key), pod)) return;
+    if (pod) this.#pods.set(key, pod);
     else this.#pods.delete(key);
     const precedence = facts?.terminating ? 2 : 1;
     const services = facts?.services ?? [];
@@ -313,9 +338,12 @@ export class ClusterState {
     this.#changed = true;
   }
 
-  #settle(): void {
-    for (const key of this.#pending) this.#translate(key);
-    this.#pending.clear();
+  #settle(end = Infinity): void {
+    for (const key of this.#pending) {
+      this.#pending.delete(key);
+      this.#translate(key);
+      if (performance.now() >= end) return;
+    }
   }
 
   #translate(key: string): void {
@@ -340,7 +368,8 @@ export class ClusterState {
 }
 
 function checkKind(kind: unknown): asserts kind is Kind {
-  if (!kinds.includes(kind)) throw new TypeError(`${show(kind)} is not a kind of object that is balanced.`);
+  if (kinds.includes(kind)) return;
+  throw new TypeError(`${show(kind)} is not a kind of object that is read: use one of ${kinds.join(', ')}.`);
 }
 
 function toggle(set: Set<string>, key: string, present = false): void {

@@ -70,7 +70,7 @@ export class DesiredServices {
 
   /** Replaces the claims of a candidate, and notes whom else that may concern. */
   #claim(before: Candidate | undefined, after: Candidate | undefined, affected: Set<string>): void {
-    if (isDeepStrictEqual([before?.claims, before?.rank], [after?.claims, after?.rank])) return;
+    if (before?.rank === after?.rank && isDeepStrictEqual(before?.claims, after?.claims)) return;
     const note = (names: readonly string[]) => names.forEach((name) => affected.add(name));
     for (const key of before?.claims.flat() ?? []) note(this.#claims.remove(key, before?.spec.name ?? ''));
     for (const key of after?.claims.flat() ?? [])

@@ -2,7 +2,7 @@ import { type Family, formatEndpoint } from '../address';
 import type { Protocol } from '../spec';
 import { isPossibleName } from './identity';
 import { isAbsent, listOf, objectOf, show, textMapOf, textOf } from './json';
-import { readList, readPort, readProtocol } from './fields';
+import { familyOf, readList, readPort, readProtocol } from './fields';
 import { compareTexts } from './order';
 import { parseSloppyAddress } from './sloppy-address';
 import type { Findings } from './warnings';
@@ -38,7 +38,6 @@ export interface Endpoint {
   readonly record: SliceEndpoint;
 }
 
-const families: Readonly<Record<string, Family>> = { IPv4: 4, IPv6: 6 };
 const serviceLabel = 'kubernetes.io/service-name';
 
 /** The Service that a slice belongs to; empty: none. */
@@ -50,8 +49,7 @@ export function serviceOfSlice(object: unknown): string {
 export function readSlice(object: unknown, nodeName: string, findings: Findings): SliceFacts | undefined {
   const slice = objectOf(object);
   const service = serviceOfSlice(slice);
-  const addressType = textOf(slice.addressType);
-  const family = families[addressType];
+  const family = familyOf(slice.addressType);
   if (service !== '' && !isPossibleName(service)) {
     findings.add('InvalidName', `${show(service)} is not a name of a Service`);
     return undefined;
@@ -96,7 +94,7 @@ function readEndpoint(entry: unknown, family: Family, nodeName: string, findings
       ready: ready !== false,
       serving: serving !== false,
       terminating: terminating === true,
-      local: itsNode === nodeName,
+      local: textOf(itsNode) !== '' && itsNode === nodeName,
       ...(zones.length > 0 && { zones }),
       ...(nodes.length > 0 && { thisNode: nodes.includes(nodeName) }),
     },

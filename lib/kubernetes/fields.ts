@@ -1,8 +1,19 @@
+import type { Family } from '../address';
 import type { Protocol } from '../spec';
 import { isAbsent, listOf, show } from './json';
 import type { Findings } from './warnings';
 
 export const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
+
+const families: ReadonlyMap<unknown, Family> = new Map([
+  ['IPv4', 4],
+  ['IPv6', 6],
+]);
+
+/** The family of that name; undefined for others, which are no addresses of IP. */
+export function familyOf(name: unknown): Family | undefined {
+  return families.get(name);
+}
 
 /** A list, empty if absent; with a warning, for what is none. */
 export function readList(value: unknown, what: string, findings: Findings): readonly unknown[] {

@@ -3,7 +3,7 @@ import type { FrontendType, Protocol, TrafficPolicy } from '../spec';
 import { readAnnotations, type ServiceAnnotations } from './annotations';
 import { isPossibleName } from './identity';
 import { isAbsent, type Json, objectOf, show, textMapOf, textOf, textsOf } from './json';
-import { readList, readOptionalPort, readPort, readProtocol } from './fields';
+import { familyOf, readList, readOptionalPort, readPort, readProtocol } from './fields';
 import { parseSharedAddress, parseSloppyRange } from './sloppy-address';
 import type { Findings } from './warnings';
 
@@ -41,7 +41,6 @@ export interface ServiceFacts {
   readonly annotations: ServiceAnnotations;
 }
 
-const families: Readonly<Record<string, Family>> = { IPv4: 4, IPv6: 6 };
 const defaultAffinityTimeout = 10_800;
 
 /** Reads a Service. Undefined for one that has no cluster IP: it is headless, or of type ExternalName, or not ready. */
@@ -91,7 +90,7 @@ function readClusterIPs(spec: Json, findings: Findings): ServiceAddress[] {
   const ips = listed.length > 0 ? listed : [clusterIP];
   const addresses = new Map<Family, ServiceAddress>();
   wanted.forEach((wantedFamily, i) => {
-    const family = families[wantedFamily];
+    const family = familyOf(wantedFamily);
     const ip = ips[i];
     if (!family || !ip || addresses.has(family)) return;
     const [address] = readAddresses('ClusterIP', [ip], [4, 6], findings);

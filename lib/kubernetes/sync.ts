@@ -6,13 +6,14 @@ import { LoadBalancerError } from '../errors';
 import type { ServiceSpec } from '../spec';
 import { type Clock, longestDelay, systemClock } from './clock';
 import type { ClusterChange, ClusterState } from './cluster-state';
+import { passOrder } from './pass-order';
 import { carryOut, codeOf, isOfService, mayBePartial, type Operation } from './sync-batch';
 import { type IPFamily, ipFamilies, SyncHealth } from './sync-health';
 import { SyncRunner } from './sync-runner';
 import type { ObjectWarning } from './warnings';
 
 /** What a {@link ClusterSync} asks of a `ClusterState`. */
-export type ClusterSource = Pick<ClusterState, 'synced' | 'take' | 'services' | 'on'>;
+export type ClusterSource = Pick<ClusterState, 'synced' | 'prepare' | 'take' | 'services' | 'on'>;
 
 /** What a {@link ClusterSync} asks of a `LoadBalancer`. */
 export interface SyncTarget {
@@ -68,6 +69,9 @@ export interface ClusterSyncEvents {
   warning: [warning: ObjectWarning];
 }
 
+/** Milliseconds of preparation after which others of the process get their turn. */
+const timeSlice = 10;
+
 /** Operations after which others of the process get their turn, where not all have to be in one batch. */
 const chunk = 500;
 
@@ -82,8 +86,10 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
   readonly health: SyncHealth;
   readonly #cluster: ClusterSource;
   readonly #lb: SyncTarget;
-  readonly #options: Required<ClusterSyncOptions>;
+  readonly #periods: Required<Omit<ClusterSyncOptions, 'clock'>>;
   readonly #clock: Clock;
+  /** What the LoadBalancer has taken. */
+  #held = new Map<string, ServiceSpec>();
   #failures: ReadonlyMap<string, Error> = new Map();
   #runner: SyncRunner | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -94,21 +100,23 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
   #unreported = { serviceChanges: 0, endpointChanges: 0, triggerTimes: [] as number[] };
 
   /** Throws `ERR_BPF_INVALID_OPTION`. */
-  constructor(cluster: ClusterSource, lb: SyncTarget, options: ClusterSyncOptions = {}) {
+  constructor(
+    cluster: ClusterSource,
+    lb: SyncTarget,
+    {
+      minSyncPeriod = 1000,
+      syncPeriod = 30_000,
+      fullSyncPeriod = 3_600_000,
+      clock = systemClock,
+    }: ClusterSyncOptions = {},
+  ) {
     super();
     this.#cluster = cluster;
     this.#lb = lb;
-    this.#options = {
-      minSyncPeriod: 1000,
-      syncPeriod: 30_000,
-      fullSyncPeriod: 3_600_000,
-      clock: systemClock,
-      ...options,
-    };
-    const { minSyncPeriod, syncPeriod, fullSyncPeriod, clock } = this.#options;
     checkPeriod({ minSyncPeriod }, 0);
     checkPeriod({ syncPeriod }, 1);
     checkPeriod({ fullSyncPeriod }, 1);
+    this.#periods = { minSyncPeriod, syncPeriod, fullSyncPeriod };
     this.#clock = clock;
     this.health = new SyncHealth(2 * syncPeriod, clock);
   }
@@ -123,7 +131,7 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
     if (this.#runner) return;
     this.#startedAt = Date.now();
     this.#fullAt = -Infinity;
-    const runner = new SyncRunner(() => this.#run(), this.#options.minSyncPeriod, this.#clock);
+    const runner = new SyncRunner(() => this.#run(), this.#periods.minSyncPeriod, this.#clock);
     const poke = () => {
       this.health.queued();
       runner.poke();
@@ -151,6 +159,7 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
     this.health.began();
     let late: ReadonlySet<IPFamily> = new Set(ipFamilies);
     try {
+      while (!this.#cluster.prepare(timeSlice)) await setImmediate();
       const change = this.#cluster.take();
       late = change ? await this.#sync(change) : new Set();
     } catch (error) {
@@ -159,7 +168,7 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
     this.health.ended(late);
     /* What could not be told is not known, so all is compared. */
     if (late.size > 0) this.#fullAt = -Infinity;
-    const again = late.size > 0 || this.#failures.size > 0 ? this.#options.syncPeriod : Infinity;
+    const again = late.size > 0 || this.#failures.size > 0 ? this.#periods.syncPeriod : Infinity;
     return late.size > 0 ? again : Math.min(again, Math.max(0, this.#fullAt - this.#clock.now()));
   }
 
@@ -168,14 +177,14 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
     const began = this.#clock.now();
     const full = change.full || began >= this.#fullAt;
     this.#note(change);
-    const failures = full ? await this.#syncAll(change) : await this.#syncChanges(change);
+    const failures = full ? await this.#syncAll() : await this.#syncChanges(change);
     this.#tellFailures(failures, change);
     const late = new Set<IPFamily>();
     for (const [name, error] of failures)
       if (!isOfService(error)) familiesOf(this.#cluster.services.get(name)).forEach((f) => late.add(f));
     if (late.size > 0) return late;
     const end = this.#clock.now();
-    if (full) this.#fullAt = end + this.#options.fullSyncPeriod;
+    if (full) this.#fullAt = end + this.#periods.fullSyncPeriod;
     const { serviceChanges, endpointChanges, triggerTimes } = this.#unreported;
     this.#unreported = { serviceChanges: 0, endpointChanges: 0, triggerTimes: [] };
     this.#emitLater('synced', {
@@ -201,20 +210,22 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
     for (const warning of warnings) this.#emitLater('warning', warning);
   }
 
-  async #syncAll({ upserted }: ClusterChange): Promise<Map<string, Error>> {
+  async #syncAll(): Promise<Map<string, Error>> {
     const desired = new Map(this.#cluster.services);
     try {
       await this.#lb.apply(desired.values());
+      this.#held = desired;
       return new Map();
     } catch (error) {
       if (!mayBePartial(error)) throw error;
     }
     const strays = [...this.#lb.services.names()].filter((name) => !desired.has(name));
-    /* Those that changed come in an order of their own; the others do not mind. */
-    for (const { name } of upserted) desired.delete(name);
+    const { upserted, deleted } = passOrder(
+      Array.from(desired.values(), (after) => ({ before: this.#held.get(after.name), after })),
+    );
     const operations = [
-      ...strays.map((name) => this.#deletion(name)),
-      ...[...upserted, ...desired.values()].map((spec) => this.#upsert(spec)),
+      ...[...strays, ...deleted].map((name) => this.#deletion(name)),
+      ...upserted.map((spec) => this.#upsert(spec)),
     ];
     const failed = new Set<string>();
     for (let i = 0; i < operations.length; i += chunk) {
@@ -257,11 +268,19 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
   }
 
   #upsert(spec: ServiceSpec): Operation {
-    return { service: spec.name, run: () => this.#lb.upsertService(spec) };
+    const run = async () => {
+      await this.#lb.upsertService(spec);
+      this.#held.set(spec.name, spec);
+    };
+    return { service: spec.name, run };
   }
 
   #deletion(service: string): Operation {
-    return { service, run: () => this.#lb.deleteService(service) };
+    const run = async () => {
+      await this.#lb.deleteService(service);
+      this.#held.delete(service);
+    };
+    return { service, run };
   }
 
   #tellFailures(failures: ReadonlyMap<string, Error>, { upserted, deleted }: ClusterChange): void {

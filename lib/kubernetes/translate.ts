@@ -2,7 +2,7 @@ import type { Family } from '../address';
 import type { BackendSpec, FrontendSpec, FrontendType, ServiceSpec } from '../spec';
 import { defaultAnnotationPrefix } from './annotations';
 import { reachableFrom } from './candidate';
-import { type Endpoint, endpointsOf, readSlice, type SliceFacts } from './endpoints';
+import { type Endpoint, endpointsOf, readSlice, serviceOfSlice, type SliceFacts } from './endpoints';
 import { isReadable, keyOf, referenceOf } from './identity';
 import { listOf, objectOf, textMapOf } from './json';
 import { isHidden, matches } from './labels';
@@ -101,7 +101,7 @@ function lacksLocal(usable: readonly Endpoint[]): boolean {
 }
 
 function backendsOf(usable: readonly Endpoint[], zone: string | undefined): BackendSpec[] {
-  const ready = usable.flatMap(({ record }) => (record.ready ? record : []));
+  const ready = usable.map(({ record }) => record).filter((record) => record.ready);
   const isOffered = topologyFilter(ready, zone);
   return usable.map(({ port, record }) => {
     const backend: BackendSpec = { address: record.address, port };
@@ -158,12 +158,11 @@ export function toServiceSpecs(
   );
   const sorted = listOf(slices)
     .map((object) => ({ object, reference: referenceOf('EndpointSlice', object) }))
-    .filter(({ reference }) => reference.namespace === namespace)
+    .filter(({ object, reference }) => reference.namespace === namespace && serviceOfSlice(object) === name)
     .sort((a, b) => compareTexts(keyOf(a.reference), keyOf(b.reference)));
-  const own = sorted.flatMap(({ object }) => {
-    const slice = read('EndpointSlice', object, (findings) => readSlice(object, nodeName, findings));
-    return slice?.service === name ? [slice] : [];
-  });
+  const own = sorted.flatMap(
+    ({ object }) => read('EndpointSlice', object, (findings) => readSlice(object, nodeName, findings)) ?? [],
+  );
   const labels = new Map(Object.entries(nodeLabels ?? {}));
   return { services: facts ? translate(facts, own, { zone, labels }).services : [], warnings };
 }

@@ -75,8 +75,8 @@ export class WarningBoard {
 
   /** Replaces what is said about `topic`. Returns whether that is something else than before. */
   set(topic: string, warnings: readonly ObjectWarning[]): boolean {
-    const before = this.#inForce.get(topic) ?? [];
-    if (isDeepStrictEqual(before, warnings)) return false;
+    const before = this.#inForce.get(topic);
+    if (before ? isDeepStrictEqual(before, warnings) : warnings.length === 0) return false;
     put(this.#inForce, topic, warnings);
     this.#changed.add(topic);
     return true;

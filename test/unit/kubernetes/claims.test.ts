@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 
 import { ClusterState, type ServiceObject } from '../../../lib/kubernetes';
+import { Claims } from '../../../lib/kubernetes/claims';
 import { passOrder } from '../../../lib/kubernetes/pass-order';
 import type { ServiceSpec } from '../../../lib';
 import { endpoint, frontendsOf, service, slice, thisNode } from './fixtures';
@@ -53,6 +54,18 @@ describe('kubernetes: frontends that several claim', () => {
     assert.deepEqual(external(cluster), { 'default/b': [x], 'default/c': [] });
     cluster.apply('MODIFIED', claiming('b', [y]));
     assert.deepEqual(external(cluster), { 'default/b': [y], 'default/c': [x] });
+  });
+
+  it('are settled again only for whom it makes a difference', () => {
+    const claims = new Claims();
+    const claimant = (name: string) => ({ name, rank: `0${name}` });
+    assert.deepEqual(claims.add('x', claimant('b')), []);
+    assert.deepEqual(claims.add('x', claimant('d')), []);
+    assert.deepEqual(claims.add('x', claimant('c')), []);
+    assert.deepEqual(claims.add('x', claimant('a')), ['b', 'c', 'd']);
+    assert.deepEqual(claims.remove('x', 'c'), []);
+    assert.deepEqual(claims.remove('x', 'a'), ['b', 'd']);
+    assert.equal(claims.ownerOf('x'), 'b');
   });
 
   it('are those of the same address, port and protocol', () => {

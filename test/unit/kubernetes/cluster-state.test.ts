@@ -6,6 +6,7 @@ import {
   endpoint,
   frontendsOf,
   local,
+  malformed,
   node,
   pod,
   service,
@@ -86,6 +87,24 @@ describe('kubernetes: cluster state', () => {
     assert.throws(() => cluster.replace('Endpoints' as Kind, []), TypeError);
   });
 
+  it('refuses what is no list, which would delete everything', () => {
+    const cluster = clusterOf([service()]);
+    for (const list of [undefined, { kind: 'ServiceList', items: [service()] }])
+      assert.throws(() => cluster.replace('Service', malformed(list)), {
+        name: 'TypeError',
+        message: /is not a list of objects/,
+      });
+    assert.equal(cluster.services.size, 1);
+  });
+
+  it('needs the name of its Node', () => {
+    for (const nodeName of [undefined, '', 7])
+      assert.throws(() => new ClusterState({ nodeName: malformed(nodeName) }), {
+        code: 'ERR_BPF_INVALID_OPTION',
+        message: /^nodeName: /,
+      });
+  });
+
   it('joins a slice that comes before its Service', () => {
     const cluster = clusterOf();
     cluster.apply('ADDED', slice([endpoint('10.244.0.1')]));
@@ -116,6 +135,26 @@ describe('kubernetes: cluster state', () => {
     cluster.apply('MODIFIED', slice([endpoint('10.244.0.1')], { metadata: { labels, name: 'web-1' } }));
     assert.deepEqual(taken(cluster).upserted, ['default/web:http', 'default/other:http']);
     assert.deepEqual([...cluster.services.values()].map(backendsOf), [[], ['10.244.0.1 8080']]);
+  });
+
+  it('can be prepared piece by piece, which changes nothing of what is taken', () => {
+    const names = ['a', 'b', 'c'];
+    const services = names.map((name, i) => service({ clusterIP: `10.96.0.${i}` }, [], { name }));
+    const cluster = clusterOf();
+    cluster.replace('Service', services.slice(1));
+    assert.deepEqual([cluster.prepare(0), cluster.prepare(0)], [false, true]);
+    cluster.apply('ADDED', services[0] as KubernetesObject);
+    assert.deepEqual(
+      [cluster.dirty, cluster.prepare(Infinity), cluster.translated.services],
+      [true, true, 3],
+    );
+    const { upserted = [] } = cluster.take() ?? {};
+    assert.deepEqual(upserted.map(({ name }) => name).sort(), [
+      'default/a:http',
+      'default/b:http',
+      'default/c:http',
+    ]);
+    assert.equal(cluster.translated.services, 3);
   });
 
   it('counts several changes as one, and those that cancel as none', () => {
@@ -160,9 +199,9 @@ describe('kubernetes: cluster state', () => {
     cluster.replace('Service', [other, service()]);
     cluster.replace('EndpointSlice', []);
     assert.deepEqual(cluster.take()?.upserted.map(backendsOf), [[]]);
-    cluster.replace('EndpointSlice', undefined as never);
-    cluster.replace('Service', undefined as never);
-    assert.equal(cluster.services.size, 0, 'nothing is a list of nothing');
+    cluster.replace('EndpointSlice', null);
+    cluster.replace('Service', null);
+    assert.equal(cluster.services.size, 0, 'Go writes an empty list as null');
   });
 
   it('takes labels that begin to hide an object for its deletion, and back', () => {
@@ -310,6 +349,18 @@ describe('kubernetes: cluster state', () => {
         cluster.take()?.warnings.map(({ object }) => object.uid),
         ['b'],
       );
+    });
+
+    it('of frontends that are taken do so, too, though nothing else has changed', () => {
+      const [first, rest] = [service({}, [], { name: 'first' }), [{ containerPort: 80, hostPort: 8080 }]];
+      const objects = (uid: string) => [service({}, [], { uid }), pod('second', rest, { metadata: { uid } })];
+      const cluster = clusterOf([first, pod('first', rest), ...objects('a')]);
+      for (const object of objects('b')) cluster.apply('MODIFIED', object);
+      assert.deepEqual(
+        cluster.warnings.map(({ object, reason }) => `${object.name} ${object.uid} ${reason}`).sort(),
+        ['second b FrontendTaken', 'web b FrontendTaken'],
+      );
+      assert.deepEqual(taken(cluster), nothing);
     });
 
     it('are about slices, Nodes and Pods, too', () => {
@@ -471,6 +522,16 @@ describe('kubernetes: cluster state', () => {
       assert.equal(labels.size, 1);
       cluster.apply('MODIFIED', node('', { spec: { podCIDR: '10.244.1.0/24' } }));
       assert.deepEqual([nodeOf(cluster).podCIDRs, nodeOf(cluster).zone], [['10.244.1.0/24'], undefined]);
+    });
+
+    it('is worth a sync when its addresses change: health checks may listen on them', () => {
+      const at = (text: string) => node('west', { status: { addresses: [address('InternalIP', text)] } });
+      const cluster = clusterOf([at('192.0.2.1')]);
+      cluster.apply('MODIFIED', at('192.0.2.1'));
+      assert.equal(cluster.dirty, false);
+      cluster.apply('MODIFIED', at('192.0.2.2'));
+      assert.equal(cluster.dirty, true);
+      assert.deepEqual(taken(cluster), nothing);
     });
 
     it('is not eligible while it is being deleted, or is going to be', () => {

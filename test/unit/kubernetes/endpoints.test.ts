@@ -82,6 +82,27 @@ describe('kubernetes: endpoints', () => {
       warnings.map(({ reason, object }) => [reason, object.kind, object.name]),
       [['InvalidAddress', 'EndpointSlice', 'web-1']],
     );
+    const others = slice([endpoint('nonsense')], {}, 'other');
+    assert.deepEqual(translateAll(service(), [others]), translateAll(service()));
+  });
+
+  it('of an address type that is none are ignored, whatever its name', () => {
+    for (const addressType of ['constructor', 'toString', '__proto__'])
+      assert.deepEqual(
+        translateAll(service(), [slice([endpoint('10.244.0.1')], { addressType })]).warnings,
+        [],
+      );
+    const { services, warnings } = translateAll(service({ ipFamilies: ['constructor'] }));
+    assert.deepEqual([services, warnings], [[], []]);
+  });
+
+  it('are not here where nobody knows what here is', () => {
+    const objects = [slice([endpoint('10.244.0.1'), endpoint('10.244.0.2', { nodeName: '' })])];
+    for (const nodeName of ['', undefined])
+      assert.deepEqual(
+        translateAll(service(), objects, { nodeName: malformed(nodeName) }).services.flatMap(backendsOf),
+        ['10.244.0.1 8080', '10.244.0.2 8080'],
+      );
   });
 
   it('without addresses are none; those of null conditions are ready', () => {

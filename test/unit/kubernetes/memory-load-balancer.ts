@@ -6,7 +6,7 @@ import { CommitQueue } from '../../../lib/commit-queue';
 import { LoadBalancerError } from '../../../lib/errors';
 import type { SyncTarget } from '../../../lib/kubernetes';
 import { planServices } from '../../../lib/plan';
-import { defineService } from '../../../lib/service-definition';
+import { defineService, type ServiceDefinition } from '../../../lib/service-definition';
 import { ServiceTable } from '../../../lib/service-table';
 import type { Datapath, MapOperation, Native } from '../../../types/native';
 import { KernelTables } from '../kernel-tables';
@@ -43,6 +43,10 @@ export class MemoryLoadBalancer implements SyncTarget {
 
   get names(): string[] {
     return [...this.services.names()].sort();
+  }
+
+  get definitions(): ReadonlyMap<string, ServiceDefinition> {
+    return new Map([...this.#table.records].map(([name, { definition }]) => [name, definition]));
   }
 
   backendsOf(name: string): string[] | undefined {

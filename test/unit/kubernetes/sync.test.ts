@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { constants } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 
 import { expectTypeOf } from 'expect-type';
 
@@ -14,7 +15,7 @@ import {
   type SyncReport,
   type SyncTarget,
 } from '../../../lib/kubernetes';
-import { endpoint, service, slice, thisNode } from './fixtures';
+import { endpoint, malformed, service, slice, thisNode } from './fixtures';
 import { ManualClock, turns } from './manual-clock';
 import { MemoryLoadBalancer } from './memory-load-balancer';
 
@@ -74,6 +75,29 @@ describe('ClusterSync', () => {
     await clock.advance(0);
     assert.deepEqual(lb.calls, ['apply 1']);
     assert.deepEqual(lb.names, ['default/a:http']);
+  });
+
+  it('lets others have their turn while it prepares much, and takes in what comes meanwhile', async () => {
+    class Large extends ClusterState {
+      override prepare(): boolean {
+        return super.prepare(0);
+      }
+    }
+    const cluster = new Large({ nodeName: thisNode });
+    const lb = new MemoryLoadBalancer();
+    await using sync = new ClusterSync(cluster, lb, { minSyncPeriod: 0 });
+    cluster.replace('EndpointSlice', []);
+    cluster.replace(
+      'Service',
+      Array.from({ length: 20 }, (_, i) => web(`s${i}`, i + 1)),
+    );
+    const synced = once(sync, 'synced');
+    sync.start();
+    for (let i = 0; i < 10; i++) await setImmediate();
+    assert.deepEqual(lb.calls, []);
+    cluster.apply('ADDED', web('meanwhile', 100));
+    await synced;
+    assert.deepEqual(lb.calls, ['apply 21']);
   });
 
   it('begins with everything when the lists are complete before it starts', async () => {
@@ -225,6 +249,20 @@ describe('ClusterSync', () => {
       cluster.apply('ADDED', web('b', 2));
       await second;
       assert.deepEqual(lb.names, ['default/a:http', 'default/b:http']);
+    });
+
+    it('takes options that are undefined for absent', async () => {
+      const { cluster, lb, list } = setUp();
+      await using sync = new ClusterSync(
+        cluster,
+        lb,
+        malformed({ minSyncPeriod: undefined, syncPeriod: undefined, clock: undefined }),
+      );
+      const synced = once(sync, 'synced');
+      sync.start();
+      list(web('a', 1));
+      await synced;
+      assert.deepEqual(lb.names, ['default/a:http']);
     });
 
     for (const [name, value] of Object.entries({ minSyncPeriod: -1, syncPeriod: 0, fullSyncPeriod: NaN })) {
@@ -484,6 +522,25 @@ describe('ClusterSync', () => {
       assert.deepEqual(lb.calls, ['apply 3']);
       assert.equal(reports[1]?.full, true);
       assert.equal(reports[1]?.serviceChanges, 2);
+    });
+
+    it('lets frontends pass in a circle beside a service that cannot be served', async () => {
+      const { cluster, lb, clock, sync, list } = setUp({ capacity: { frontends: 100, backends: 10 } });
+      const with2 = (name: string, last: number, vip: string) =>
+        service({ clusterIP: `10.96.0.${last}` }, [{ ip: vip }], { name });
+      const vips = ['198.51.100.1', '198.51.100.2'] as const;
+      list(with2('a', 1, vips[0]), with2('b', 2, vips[1]), web('large', 3));
+      cluster.apply('ADDED', pods('large', 20));
+      sync.start();
+      await clock.advance(0);
+      lb.closed = true; /* Nothing of the change is taken. */
+      cluster.apply('MODIFIED', with2('a', 1, vips[1]));
+      cluster.apply('MODIFIED', with2('b', 2, vips[0]));
+      await clock.advance(1000);
+      assert.equal(sync.failures.size, 3);
+      lb.closed = false;
+      await clock.advance(30_000);
+      assert.deepEqual([...sync.failures.keys()], ['default/large:http']);
     });
 
     it('tells that the LoadBalancer is closed', async () => {
