@@ -231,6 +231,32 @@ struct lb_exception {
   __u64 kind; /* enum lb_exception_kind */
 };
 
+/* ---- state: what a process leaves to the one that comes after it --------------------------- */
+
+/* Of what the tables mean together; to be raised when a reader of the older one would be wrong. */
+enum lb_state_version {
+  LB_STATE_VERSION = 1,
+};
+
+/* The numbers that were given last: none is ever given again. */
+struct lb_state {
+  enum lb_state_version version;
+  __u32 set;
+  __u32 id;
+  __u32 group;
+  __u32 ranges;
+};
+
+/* The text of a service's definition, in parts. No program reads it. */
+struct lb_definition_key {
+  __u32 group;
+  __u32 part;
+};
+
+struct lb_definition {
+  __u8 text[256]; /* padded with zeros */
+};
+
 /* ---- session affinity and live counts -------------------------------------------------------- */
 
 struct lb_affinity_key {

@@ -148,6 +148,23 @@ struct {
   __type(value, __u8);
 } exceptions LB_MAP;
 
+/* For the library alone, of the next process. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lb_state);
+} state LB_MAP;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 1);
+  __type(key, struct lb_definition_key);
+  __type(value, struct lb_definition);
+} definitions LB_MAP;
+
 /* Which backend a client stays with. */
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);

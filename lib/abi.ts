@@ -95,6 +95,18 @@ export const layouts = {
     },
   },
   lb_exception: { size: 16, fields: { id: { offset: 0, size: 8 }, kind: { offset: 8, size: 8 } } },
+  lb_state: {
+    size: 20,
+    fields: {
+      version: { offset: 0, size: 4 },
+      set: { offset: 4, size: 4 },
+      id: { offset: 8, size: 4 },
+      group: { offset: 12, size: 4 },
+      ranges: { offset: 16, size: 4 },
+    },
+  },
+  lb_definition_key: { size: 8, fields: { group: { offset: 0, size: 4 }, part: { offset: 4, size: 4 } } },
+  lb_definition: { size: 256, fields: { text: { offset: 0, size: 256 } } },
   lb_affinity_key: { size: 20, fields: { client: { offset: 0, size: 16 }, group: { offset: 16, size: 4 } } },
   lb_affinity: {
     size: 28,
@@ -278,6 +290,9 @@ export const Setting = {
 
 /** `enum lb_exception_kind` */
 export const ExceptionKind = { NETNS: 0, CGROUP: 1 } as const;
+
+/** `enum lb_state_version` */
+export const StateVersion = { VERSION: 1 } as const;
 
 /** `enum lb_load_limit` */
 export const LoadLimit = { PERIODS: 8 } as const;

@@ -38,6 +38,17 @@ export interface Native {
   gracePeriod(): Promise<void>;
   /** mount(2) of a bpf file system on `path`, with private propagation. */
   mountBpffs(path: string): void;
+  /** What the link that is pinned at `path` hangs on: a cgroup by its id, a device; 0: not, or not any more. */
+  pinnedLink(path: string): { cgroup: bigint; ifindex: number };
+  /** What the map that is pinned at `path` is like. */
+  pinnedMap(path: string): MapShape;
+  /** What the programs declare their maps to be, by name. */
+  declaredMaps(): Readonly<Record<string, MapShape>>;
+  /**
+   * flock(2) of a directory, exclusively and without waiting: EAGAIN when another process, or another lock of this
+   * one, has it. The kernel gives it back when the process ends.
+   */
+  lockDirectory(path: string): DirectoryLock;
   /**
    * Takes the program of a pinned link off its hook, at once: without the pin the kernel does so in its own time. Also
    * when the hook has gone. The pin stays.
@@ -57,6 +68,21 @@ export interface Watch {
   close(): void;
 }
 
+/** A directory that is locked until `release()`, which is idempotent, or until it is collected. */
+export interface DirectoryLock {
+  release(): void;
+}
+
+export interface MapShape {
+  /** BPF_MAP_TYPE_* */
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  /** BPF_F_* */
+  readonly flags: number;
+  readonly maxEntries: number;
+}
+
 export interface StructLayout {
   readonly size: number;
   readonly fields: Readonly<Record<string, { offset: number; size: number }>>;
@@ -68,11 +94,11 @@ export interface LoadOptions {
   /** Programs to leave out, by name. */
   skipPrograms: readonly string[];
   /**
-   * Maps to take from bpffs instead of making them: map name -> path. Type, key size, value size and flags have to
+   * Maps to take from bpffs, or from another datapath, instead of making them: by name. Type, key size, value size and flags have to
    * be the declared ones, and the number of elements what `maxEntries` says if it names the map. Else `EINVAL`, and
    * `log` says what differs.
    */
-  reuseMaps: Readonly<Record<string, string>>;
+  reuseMaps: Readonly<Record<string, string | Datapath>>;
 }
 
 export type MapOperation =
@@ -112,6 +138,20 @@ export interface Datapath {
    */
   attachClsact(program: string, ifindex: number, direction: 'ingress' | 'egress'): Promise<Link>;
 
+  /**
+   * Takes over the link that is pinned at `path`: gives it this datapath's program, between two runs of the old one. The
+   * pin keeps it attached.
+   */
+  adoptLink(program: string, path: string): Promise<Link>;
+  /** The same for a clsact filter whose program is pinned at `path`. ENOENT when another one is in its place. */
+  adoptFilter(
+    program: string,
+    path: string,
+    ifindex: number,
+    direction: 'ingress' | 'egress',
+    filter: FilterPlace,
+  ): Promise<Link>;
+
   pinMap(map: string, path: string): void;
   /**
    * Calls `onRecord` for every record of a BPF ring buffer, on the event loop, at most 256 in a row before others get
@@ -150,6 +190,8 @@ export interface Link {
   readonly id: number;
   /** Undefined for a link. */
   readonly filter: FilterPlace | undefined;
+  /** Puts a program of `datapath`, which it belongs to from then on, in the place of the present one, between two runs. */
+  update(datapath: Datapath, program: string): void;
   /** Pins the link, or the program of a clsact filter. From then on it outlives `close()`. */
   pin(path: string): void;
   /** Whether the kernel still has the program at this hook. */

@@ -9,6 +9,7 @@
 #include "arguments.h"
 #include "async.h"
 #include "datapath.h"
+#include "directory_lock.h"
 #include "host.h"
 #include "javascript.h"
 #include "link.h"
@@ -25,8 +26,13 @@ LoadOptions LoadOptionsArgument(const Napi::Value& value) {
     options.max_entries[name] =
         static_cast<uint32_t>(IntegerArgument(entries, "maxEntries." + name));
   }
-  for (const auto& [name, path] : EntriesArgument(given.Get("reuseMaps"), "reuseMaps")) {
-    options.reuse_maps[name] = StringArgument(path, "reuseMaps." + name);
+  for (const auto& [name, source] : EntriesArgument(given.Get("reuseMaps"), "reuseMaps")) {
+    const std::string place = "reuseMaps." + name;
+    if (source.IsObject()) {
+      options.reuse_maps[name].object = Datapath::Argument(source, place).Open();
+    } else {
+      options.reuse_maps[name].path = StringArgument(source, place);
+    }
   }
   const Napi::Array skip = ArrayArgument(given.Get("skipPrograms"), "skipPrograms");
   for (uint32_t i = 0; i < skip.Length(); ++i) {
@@ -43,6 +49,26 @@ Napi::Value Load(const Napi::CallbackInfo& info) {
       [](Napi::Env env, std::shared_ptr<const LoadedObject> object) {
         return Datapath::Create(env, std::move(object));
       });
+}
+
+Napi::Object ToObject(Napi::Env env, const MapShape& shape) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("type", shape.type);
+  object.Set("keySize", shape.key_size);
+  object.Set("valueSize", shape.value_size);
+  object.Set("flags", shape.flags);
+  object.Set("maxEntries", shape.max_entries);
+  return object;
+}
+
+Napi::Value GetDeclaredMaps(const Napi::CallbackInfo& info) {
+  Napi::Object maps = Napi::Object::New(info.Env());
+  for (const auto& [name, shape] : DeclaredMaps()) maps.Set(name, ToObject(info.Env(), shape));
+  return maps;
+}
+
+Napi::Value GetPinnedMap(const Napi::CallbackInfo& info) {
+  return ToObject(info.Env(), ReadPinnedMap(StringArgument(info[0], "path")));
 }
 
 Napi::Object Abi(Napi::Env env) {
@@ -68,6 +94,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->datapath = Napi::Persistent(Datapath::Define(env));
   data->link = Napi::Persistent(Link::Define(env));
   data->watch = Napi::Persistent(Watch::Define(env));
+  data->directory_lock = Napi::Persistent(DirectoryLock::Define(env));
   env.SetInstanceData(data.release());
   exports.Set("load", Napi::Function::New<Callable<Load>>(env, "load"));
   exports.Set("netns", Napi::Function::New<Callable<GetNetworkNamespace>>(env, "netns"));
@@ -80,6 +107,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("filesystemType",
               Napi::Function::New<Callable<GetFilesystemType>>(env, "filesystemType"));
   exports.Set("detachLink", Napi::Function::New<Callable<DetachLink>>(env, "detachLink"));
+  exports.Set("pinnedLink", Napi::Function::New<Callable<GetPinnedLink>>(env, "pinnedLink"));
+  exports.Set("pinnedMap", Napi::Function::New<Callable<GetPinnedMap>>(env, "pinnedMap"));
+  exports.Set("declaredMaps", Napi::Function::New<Callable<GetDeclaredMaps>>(env, "declaredMaps"));
+  exports.Set("lockDirectory",
+              Napi::Function::New<Callable<MakeDirectoryLock>>(env, "lockDirectory"));
   exports.Set("detachFilter", Napi::Function::New<Callable<DetachFilter>>(env, "detachFilter"));
   exports.Set("abi", Abi(env));
   return exports;

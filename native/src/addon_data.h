@@ -10,6 +10,7 @@ struct AddonData {
   Napi::FunctionReference datapath;
   Napi::FunctionReference link;
   Napi::FunctionReference watch;
+  Napi::FunctionReference directory_lock;
 };
 
 }  // namespace lb

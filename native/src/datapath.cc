@@ -45,13 +45,22 @@ Napi::Function Datapath::Define(Napi::Env env) {
        Method<&Datapath::Read>("read"), Method<&Datapath::GetMapInfo>("mapInfo"),
        Method<&Datapath::GetProgramInfo>("programInfo"),
        Method<&Datapath::AttachCgroup>("attachCgroup"), Method<&Datapath::AttachTcx>("attachTcx"),
-       Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::PinMap>("pinMap"),
+       Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::AdoptLink>("adoptLink"),
+       Method<&Datapath::AdoptFilter>("adoptFilter"), Method<&Datapath::PinMap>("pinMap"),
        Method<&Datapath::WatchRing>("watchRing"), Method<&Datapath::RunTest>("testRun"),
        Method<&Datapath::Close>("close")});
 }
 
 Napi::Object Datapath::Create(Napi::Env env, std::shared_ptr<const LoadedObject> object) {
   return env.GetInstanceData<AddonData>()->datapath.New({ToExternal(env, object)});
+}
+
+Datapath& Datapath::Argument(const Napi::Value& value, const std::string& name) {
+  const Napi::Function constructor = value.Env().GetInstanceData<AddonData>()->datapath.Value();
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(constructor)) {
+    throw ArgumentError(name + " must be a Datapath");
+  }
+  return *Unwrap(value.As<Napi::Object>());
 }
 
 Datapath::Datapath(const Napi::CallbackInfo& info)
@@ -159,6 +168,27 @@ Napi::Value Datapath::AttachClsact(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value Datapath::AdoptLink(const Napi::CallbackInfo& info) {
+  const std::string path = StringArgument(info[1], "path");
+  return StartAttach(info, [path](const Program& program) {
+    auto attachment = LinkAttachment::FromPin(path);
+    attachment->Update(program);
+    return attachment;
+  });
+}
+
+Napi::Value Datapath::AdoptFilter(const Napi::CallbackInfo& info) {
+  const std::string path = StringArgument(info[1], "path");
+  const uint32_t ifindex = IfindexArgument(info[2]);
+  const Direction direction = DirectionArgument(info[3]);
+  const FilterPlace place = FilterPlaceArgument(info[4]);
+  return StartAttach(info, [path, ifindex, direction, place](const Program& program) {
+    auto attachment = ClsactAttachment::FromPin(path, ifindex, direction, place);
+    attachment->Update(program);
+    return attachment;
+  });
+}
+
 Napi::Value Datapath::StartAttach(const Napi::CallbackInfo& info, Attach attach) {
   const auto object = Open();
   const Program& program = object->program(StringArgument(info[0], "program"));
@@ -168,9 +198,19 @@ Napi::Value Datapath::StartAttach(const Napi::CallbackInfo& info, Attach attach)
       [this](Napi::Env env, std::unique_ptr<Attachment> made) -> Napi::Value {
         if (!object_) throw ClosedError("datapath");  // meanwhile: what was made is detached again
         const auto attachment = std::make_shared<std::unique_ptr<Attachment>>(std::move(made));
-        Remember(attachment, attachments_);
+        Own(attachment);
         return Link::Create(env, attachment);
       });
+}
+
+void Datapath::TakeOver(const SharedAttachment& attachment, const std::string& program) {
+  (*attachment)->Update(Open()->program(program));
+  Own(attachment);
+}
+
+void Datapath::Own(const SharedAttachment& attachment) {
+  (*attachment)->owner = this;
+  Remember(attachment, attachments_);
 }
 
 Napi::Value Datapath::PinMap(const Napi::CallbackInfo& info) {
@@ -213,7 +253,8 @@ Napi::Value Datapath::RunTest(const Napi::CallbackInfo& info) {
 
 Napi::Value Datapath::Close(const Napi::CallbackInfo& info) {
   for (const auto& weak : attachments_) {
-    if (const SharedAttachment attachment = weak.lock()) attachment->reset();
+    const SharedAttachment attachment = weak.lock();
+    if (attachment && *attachment && (*attachment)->owner == this) attachment->reset();
   }
   attachments_.clear();
   for (const auto& weak : watchers_) {

@@ -22,7 +22,16 @@ class Datapath : public Wrapped<Datapath> {
   static Napi::Function Define(Napi::Env env);
   static Napi::Object Create(Napi::Env env, std::shared_ptr<const LoadedObject> object);
 
+  // An argument that has to be one. Throws ArgumentError.
+  static Datapath& Argument(const Napi::Value& value, const std::string& name);
+
   explicit Datapath(const Napi::CallbackInfo& info);
+
+  // Puts a program of this datapath in the place of the attached one. The attachment is this one's
+  // from then on.
+  void TakeOver(const SharedAttachment& attachment, const std::string& program);
+
+  std::shared_ptr<const LoadedObject> Open() const;  // throws ClosedError
 
  private:
   using Attach = std::function<std::unique_ptr<Attachment>(const Program&)>;
@@ -37,13 +46,15 @@ class Datapath : public Wrapped<Datapath> {
   Napi::Value AttachCgroup(const Napi::CallbackInfo& info);
   Napi::Value AttachTcx(const Napi::CallbackInfo& info);
   Napi::Value AttachClsact(const Napi::CallbackInfo& info);
+  Napi::Value AdoptLink(const Napi::CallbackInfo& info);
+  Napi::Value AdoptFilter(const Napi::CallbackInfo& info);
   Napi::Value PinMap(const Napi::CallbackInfo& info);
   Napi::Value WatchRing(const Napi::CallbackInfo& info);
   Napi::Value RunTest(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
-  std::shared_ptr<const LoadedObject> Open() const;  // throws ClosedError
   Napi::Value StartAttach(const Napi::CallbackInfo& info, Attach attach);
+  void Own(const SharedAttachment& attachment);
 
   std::shared_ptr<const LoadedObject> object_;
   std::vector<std::weak_ptr<std::unique_ptr<Attachment>>> attachments_;

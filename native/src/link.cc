@@ -7,6 +7,7 @@
 
 #include "addon_data.h"
 #include "arguments.h"
+#include "datapath.h"
 #include "errors.h"
 #include "javascript.h"
 
@@ -19,6 +20,14 @@ Direction DirectionArgument(const Napi::Value& value) {
   throw ArgumentError("direction must be 'ingress' or 'egress'");
 }
 
+FilterPlace FilterPlaceArgument(const Napi::Value& value) {
+  const Napi::Object filter = ObjectArgument(value, "filter");
+  const auto number = [&](const char* name, uint32_t maximum) {
+    return static_cast<uint32_t>(IntegerArgument(filter.Get(name), name, maximum));
+  };
+  return {number("priority", UINT16_MAX), number("handle", UINT32_MAX)};
+}
+
 Napi::Value DetachLink(const Napi::CallbackInfo& info) {
   DetachPinned(StringArgument(info[0], "path"));
   return info.Env().Undefined();
@@ -28,20 +37,23 @@ Napi::Value DetachFilter(const Napi::CallbackInfo& info) {
   const std::string path = StringArgument(info[0], "path");
   const uint32_t ifindex = IfindexArgument(info[1]);
   const Direction direction = DirectionArgument(info[2]);
-  const Napi::Object filter = ObjectArgument(info[3], "filter");
-  const auto number = [&](const char* name, uint32_t maximum) {
-    return static_cast<uint32_t>(IntegerArgument(filter.Get(name), name, maximum));
-  };
-  const FilterPlace place{number("priority", UINT16_MAX), number("handle", UINT32_MAX)};
-  ClsactAttachment::FromPin(path, ifindex, direction, place)->Detach();
+  ClsactAttachment::FromPin(path, ifindex, direction, FilterPlaceArgument(info[3]))->Detach();
   return info.Env().Undefined();
+}
+
+Napi::Value GetPinnedLink(const Napi::CallbackInfo& info) {
+  const PinnedLink pinned = ReadPinnedLink(StringArgument(info[0], "path"));
+  Napi::Object link = Napi::Object::New(info.Env());
+  link.Set("cgroup", Napi::BigInt::New(info.Env(), pinned.cgroup));
+  link.Set("ifindex", pinned.ifindex);
+  return link;
 }
 
 Napi::Function Link::Define(Napi::Env env) {
   return DefineClass(env, "Link",
                      {InstanceAccessor<&Link::Id>("id"), InstanceAccessor<&Link::Filter>("filter"),
-                      Method<&Link::Pin>("pin"), Method<&Link::Attached>("attached"),
-                      Method<&Link::Detach>("detach")});
+                      Method<&Link::Update>("update"), Method<&Link::Pin>("pin"),
+                      Method<&Link::Attached>("attached"), Method<&Link::Detach>("detach")});
 }
 
 Napi::Object Link::Create(Napi::Env env, SharedAttachment attachment) {
@@ -66,6 +78,13 @@ Napi::Value Link::Filter(const Napi::CallbackInfo& info) {
   filter.Set("priority", place_->priority);
   filter.Set("handle", place_->handle);
   return filter;
+}
+
+Napi::Value Link::Update(const Napi::CallbackInfo& info) {
+  Datapath& datapath = Datapath::Argument(info[0], "datapath");
+  Open();
+  datapath.TakeOver(attachment_, StringArgument(info[1], "program"));
+  return info.Env().Undefined();
 }
 
 Napi::Value Link::Pin(const Napi::CallbackInfo& info) {

@@ -22,6 +22,11 @@ Napi::Value DetachLink(const Napi::CallbackInfo& info);
 // The addon's detachFilter().
 Napi::Value DetachFilter(const Napi::CallbackInfo& info);
 
+// The addon's pinnedLink().
+Napi::Value GetPinnedLink(const Napi::CallbackInfo& info);
+
+FilterPlace FilterPlaceArgument(const Napi::Value& value);
+
 // The Link of types/native.d.ts.
 class Link : public Wrapped<Link> {
  public:
@@ -33,6 +38,7 @@ class Link : public Wrapped<Link> {
  private:
   Napi::Value Id(const Napi::CallbackInfo& info);
   Napi::Value Filter(const Napi::CallbackInfo& info);
+  Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Pin(const Napi::CallbackInfo& info);
   Napi::Value Attached(const Napi::CallbackInfo& info);
   Napi::Value Detach(const Napi::CallbackInfo& info);

@@ -50,6 +50,16 @@ FileDescriptor CreateLink(const Program& program, int target, const std::string&
 
 }  // namespace
 
+PinnedLink ReadPinnedLink(const std::string& path) {
+  const FileDescriptor link(bpf_obj_get(path.c_str()));
+  if (!link) throw SystemError(errno, "bpf_obj_get", path);
+  const bpf_link_info info = LinkInfo(link.get());
+  PinnedLink pinned;
+  if (info.type == BPF_LINK_TYPE_TCX) pinned.ifindex = info.tcx.ifindex;
+  if (info.type == BPF_LINK_TYPE_CGROUP) pinned.cgroup = info.cgroup.cgroup_id;
+  return pinned;
+}
+
 void DetachPinned(const std::string& path) {
   const FileDescriptor link(bpf_obj_get(path.c_str()));
   if (!link) throw SystemError(errno, "bpf_obj_get", path);
@@ -70,10 +80,24 @@ std::unique_ptr<Attachment> LinkAttachment::ToDevice(const Program& program, uin
       new LinkAttachment(CreateLink(program, static_cast<int>(ifindex), std::to_string(ifindex))));
 }
 
+std::unique_ptr<Attachment> LinkAttachment::FromPin(const std::string& path) {
+  FileDescriptor link(bpf_obj_get(path.c_str()));
+  if (!link) throw SystemError(errno, "bpf_obj_get", path);
+  return std::unique_ptr<Attachment>(new LinkAttachment(std::move(link)));
+}
+
 LinkAttachment::LinkAttachment(FileDescriptor link) : link_(std::move(link)) {
   const bpf_link_info info = LinkInfo(link_.get());
   id_ = info.id;
   program_id_ = info.prog_id;
+}
+
+void LinkAttachment::Update(const Program& program) {
+  if (!link_) throw ClosedError("link");
+  if (bpf_link_update(link_.get(), program.fd, nullptr) != 0) {
+    throw SystemError(errno, "bpf_link_update", program.name);
+  }
+  program_id_ = InfoOf(program.fd).id;
 }
 
 void LinkAttachment::Pin(const std::string& path) {
@@ -136,6 +160,22 @@ void ClsactAttachment::Attach() {
   rc = bpf_tc_attach(&hook, &filter);
   if (rc != 0) throw SystemError(-rc, "bpf_tc_attach", std::to_string(ifindex_));
   place_ = {filter.priority, filter.handle};
+}
+
+void ClsactAttachment::Update(const Program& program) {
+  if (!program_) throw ClosedError("link");
+  RequireForDevice(program, true);
+  // Else the place may be another program's by now.
+  if (!Attached()) throw SystemError(ENOENT, "bpf_tc_query", std::to_string(ifindex_));
+  FileDescriptor copy(fcntl(program.fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw SystemError(errno, "fcntl", program.name);
+  const bpf_tc_hook hook = Hook();
+  LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = copy.get(), .flags = BPF_TC_F_REPLACE,
+              .handle = place_.handle, .priority = place_.priority);
+  const int rc = bpf_tc_attach(&hook, &filter);
+  if (rc != 0) throw SystemError(-rc, "bpf_tc_attach", std::to_string(ifindex_));
+  program_id_ = InfoOf(copy.get()).id;
+  program_ = std::move(copy);
 }
 
 ClsactAttachment::~ClsactAttachment() {

@@ -29,10 +29,15 @@ class Attachment {
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
 
+  // The datapath that detaches it when it is closed.
+  const void* owner = nullptr;
+
   // Of the link, or 0 for a filter.
   virtual uint32_t id() const = 0;
   // Null for a link.
   virtual const FilterPlace* place() const { return nullptr; }
+  // Puts another program in the place of this one, between two packets.
+  virtual void Update(const Program& program) = 0;
   // Lets the attachment outlive this process.
   virtual void Pin(const std::string& path) = 0;
   // Whether the kernel still has this very program at the hook.
@@ -44,6 +49,14 @@ class Attachment {
   Attachment() = default;
 };
 
+// What a pinned link hangs on; 0 for what it is not, or no longer is.
+struct PinnedLink {
+  uint64_t cgroup = 0;
+  uint32_t ifindex = 0;
+};
+
+PinnedLink ReadPinnedLink(const std::string& path);
+
 // Takes the program of the link pinned at `path` off its hook; link and pin stay.
 void DetachPinned(const std::string& path);
 
@@ -53,8 +66,11 @@ class LinkAttachment : public Attachment {
  public:
   static std::unique_ptr<Attachment> ToCgroup(const Program& program, const std::string& path);
   static std::unique_ptr<Attachment> ToDevice(const Program& program, uint32_t ifindex);
+  // What another process has made and pinned. The pin is not this object's, and keeps it attached.
+  static std::unique_ptr<Attachment> FromPin(const std::string& path);
 
   uint32_t id() const override { return id_; }
+  void Update(const Program& program) override;
   void Pin(const std::string& path) override;
   bool Attached() const override;
   void Detach() override;
@@ -82,6 +98,7 @@ class ClsactAttachment : public Attachment {
 
   uint32_t id() const override { return 0; }
   const FilterPlace* place() const override { return &place_; }
+  void Update(const Program& program) override;
   // Pins the program; the filter stays when this object goes.
   void Pin(const std::string& path) override;
   bool Attached() const override;

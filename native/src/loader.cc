@@ -39,7 +39,7 @@ void SkipPrograms(const bpf_object* object, const LoadOptions& options) {
 
 // Which property of a pinned map differs from the declared one, or ''. libbpf would take over
 // whatever the pinned map is like.
-std::string Mismatch(const bpf_map* declared, const bpf_map_info& pinned, bool resized) {
+std::string Mismatch(const bpf_map* declared, const MapShape& pinned, bool resized) {
   const auto differs = [](const char* what, uint32_t have, uint32_t need) {
     return std::string(what) + " is " + std::to_string(have) + " instead of " +
            std::to_string(need);
@@ -53,8 +53,8 @@ std::string Mismatch(const bpf_map* declared, const bpf_map_info& pinned, bool r
   if (pinned.value_size != bpf_map__value_size(declared)) {
     return differs("value size", pinned.value_size, bpf_map__value_size(declared));
   }
-  if (pinned.map_flags != bpf_map__map_flags(declared)) {
-    return differs("flags", pinned.map_flags, bpf_map__map_flags(declared));
+  if (pinned.flags != bpf_map__map_flags(declared)) {
+    return differs("flags", pinned.flags, bpf_map__map_flags(declared));
   }
   if (resized && pinned.max_entries != bpf_map__max_entries(declared)) {
     return differs("max_entries", pinned.max_entries, bpf_map__max_entries(declared));
@@ -62,20 +62,37 @@ std::string Mismatch(const bpf_map* declared, const bpf_map_info& pinned, bool r
   return "";
 }
 
+MapShape ShapeOf(int fd, const std::string& target) {
+  bpf_map_info info{};
+  uint32_t length = sizeof(info);
+  if (bpf_map_get_info_by_fd(fd, &info, &length) != 0) {
+    throw SystemError(errno, "bpf_map_get_info_by_fd", target);
+  }
+  return {info.type, info.key_size, info.value_size, info.map_flags, info.max_entries};
+}
+
+FileDescriptor OpenPinnedMap(const std::string& path) {
+  FileDescriptor fd(bpf_obj_get(path.c_str()));
+  if (!fd) throw SystemError(errno, "bpf_obj_get", path);
+  return fd;
+}
+
+void ReuseMap(bpf_map* map, int fd, const std::string& target, bool resized) {
+  std::string mismatch = Mismatch(map, ShapeOf(fd, target), resized);
+  if (!mismatch.empty()) throw SystemError(EINVAL, "bpf_map__reuse_fd", target, mismatch);
+  int rc = bpf_map__reuse_fd(map, fd);  // makes a file descriptor of its own
+  if (rc != 0) throw SystemError(-rc, "bpf_map__reuse_fd", target);
+}
+
 void ReuseMaps(const bpf_object* object, const LoadOptions& options) {
-  for (const auto& [name, path] : options.reuse_maps) {
+  for (const auto& [name, source] : options.reuse_maps) {
     bpf_map* map = FindMap(object, name);
-    FileDescriptor fd(bpf_obj_get(path.c_str()));
-    if (!fd) throw SystemError(errno, "bpf_obj_get", path);
-    bpf_map_info pinned{};
-    uint32_t length = sizeof(pinned);
-    if (bpf_map_get_info_by_fd(fd.get(), &pinned, &length) != 0) {
-      throw SystemError(errno, "bpf_map_get_info_by_fd", path);
+    const bool resized = options.max_entries.count(name) > 0;
+    if (source.object) {
+      ReuseMap(map, source.object->map(name).fd(), name, resized);
+    } else {
+      ReuseMap(map, OpenPinnedMap(source.path).get(), source.path, resized);
     }
-    std::string mismatch = Mismatch(map, pinned, options.max_entries.count(name) > 0);
-    if (!mismatch.empty()) throw SystemError(EINVAL, "bpf_map__reuse_fd", path, mismatch);
-    int rc = bpf_map__reuse_fd(map, fd.get());  // makes a file descriptor of its own
-    if (rc != 0) throw SystemError(-rc, "bpf_map__reuse_fd", path);
   }
 }
 
@@ -90,11 +107,29 @@ std::string Culprit(const std::string& log) {
   return "";
 }
 
+std::mutex libelf;  // is built without locks
+
 }  // namespace
 
+std::map<std::string, MapShape> DeclaredMaps() {
+  std::lock_guard lock(libelf);
+  LibbpfLog log;
+  std::unique_ptr<bpf_lb, void (*)(bpf_lb*)> skeleton(bpf_lb__open(), bpf_lb__destroy);
+  if (!skeleton) throw SystemError(errno, "bpf_object__open", "bpf_lb", log.text());
+  std::map<std::string, MapShape> shapes;
+  const bpf_map* map;
+  bpf_object__for_each_map (map, skeleton->obj) {
+    shapes[bpf_map__name(map)] = {bpf_map__type(map), bpf_map__key_size(map),
+                                  bpf_map__value_size(map), bpf_map__map_flags(map),
+                                  bpf_map__max_entries(map)};
+  }
+  return shapes;
+}
+
+MapShape ReadPinnedMap(const std::string& path) { return ShapeOf(OpenPinnedMap(path).get(), path); }
+
 std::shared_ptr<const LoadedObject> LoadedObject::Load(const LoadOptions& options) {
-  static std::mutex mutex;  // libelf is built without locks
-  std::lock_guard lock(mutex);
+  std::lock_guard lock(libelf);
   LibbpfLog log;
   Skeleton skeleton(bpf_lb__open(), bpf_lb__destroy);
   if (!skeleton) throw SystemError(errno, "bpf_object__open", "bpf_lb", log.text());

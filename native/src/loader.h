@@ -13,11 +13,32 @@ struct bpf_lb;  // the skeleton
 
 namespace lb {
 
+class LoadedObject;
+
+// Where a map is taken from instead of being made: from bpffs, or from another object.
+struct MapSource {
+  std::string path;
+  std::shared_ptr<const LoadedObject> object;  // null: from the path
+};
+
 struct LoadOptions {
   std::map<std::string, uint32_t> max_entries;
   std::vector<std::string> skip_programs;
-  std::map<std::string, std::string> reuse_maps;  // map name -> path on bpffs
+  std::map<std::string, MapSource> reuse_maps;  // by map name
 };
+
+// What a map has to be like to stand in for another one.
+struct MapShape {
+  uint32_t type;
+  uint32_t key_size;
+  uint32_t value_size;
+  uint32_t flags;
+  uint32_t max_entries;
+};
+
+// Of the maps that the programs declare, by name, and of one on bpffs.
+std::map<std::string, MapShape> DeclaredMaps();
+MapShape ReadPinnedMap(const std::string& path);
 
 struct Program {
   std::string name;
