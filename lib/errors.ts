@@ -1,3 +1,5 @@
+import { explainRefusal, type Privileges, readPrivileges } from './capabilities';
+
 /**
  * What can go wrong, as a caller may want to tell it apart.
  *
@@ -8,7 +10,7 @@
  * - `ERR_BPF_MAP_FULL`: a table has not enough room; the error tells what is needed and what there is.
  * - `ERR_BPF_NO_DEVICE`: a device that was named does not exist, or cannot carry the programs.
  * - `ERR_BPF_NO_CGROUP2`: no cgroup v2 hierarchy is mounted, or the given path is not in one.
- * - `ERR_BPF_PERMISSION`: the process lacks a capability.
+ * - `ERR_BPF_PERMISSION`: the process lacks a capability, which the message names, or a right to a directory.
  * - `ERR_BPF_UNSUPPORTED`: the kernel or the platform lacks a feature.
  * - `ERR_BPF_SYSCALL`: the kernel refused a call for another reason: see `errno` and `syscall`.
  * - `ERR_BPF_CLOSED`: the LoadBalancer is closed.
@@ -97,16 +99,20 @@ function isNativeFailure(error: unknown): error is NativeFailure {
 }
 
 /** Gives a failure of the addon its public type. `doing` completes the sentence "Cannot …". */
-export function asPublicError(error: unknown, doing: string): unknown {
+export function asPublicError(
+  error: unknown,
+  doing: string,
+  may: () => Privileges = readPrivileges,
+): unknown {
   if (!isNativeFailure(error)) return error;
-  /* The verifier says EACCES, too: of a program that reaches where it must not. */
-  const byVerifier = error.log?.includes('PROG LOAD LOG') ?? false;
-  if ((error.code === 'EPERM' || error.code === 'EACCES') && !byVerifier) {
-    return new KernelError(
-      'ERR_BPF_PERMISSION',
-      `Cannot ${doing}: ${error.message}. Run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.`,
-      error,
-    );
+  if (error.code === 'EPERM' || error.code === 'EACCES') {
+    const privileges = may();
+    /* The verifier says so, too: of a program that reaches where it must not, if not for want of CAP_PERFMON. */
+    const byVerifier = error.log?.includes('PROG LOAD LOG') ?? false;
+    if (!byVerifier || !privileges.effective.has('CAP_PERFMON')) {
+      const help = explainRefusal(error.syscall, privileges);
+      return new KernelError('ERR_BPF_PERMISSION', `Cannot ${doing}: ${error.message}. ${help}.`, error);
+    }
   }
   return new KernelError('ERR_BPF_SYSCALL', `Cannot ${doing}: ${error.message}.`, error);
 }

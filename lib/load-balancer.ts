@@ -75,7 +75,8 @@ const timeSlice = 5;
 /**
  * Service load balancing on this node: opened, it translates sockets and packets until it is closed.
  *
- * Needs Linux 6.1 on x64 or arm64, and root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (CAP_SYS_ADMIN to mount bpffs).
+ * Needs Linux 6.1 on x64 or arm64, and root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and for some features more
+ * ("Privileges" in docs/operations.md).
  * Works for the network namespace of the thread that opens it. May be used in worker threads; several may be open.
  */
 export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {

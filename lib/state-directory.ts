@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 
 import { attempt, KernelError } from './errors';
+import { keepPrivate } from './private-directory';
 import type { FilterPlace, Native } from '../types/native';
 
 /** statfs(2) of a bpf file system. */
@@ -32,6 +33,7 @@ export class StateDirectory {
     if (native.filesystemType(path) !== BPF_FS_MAGIC) {
       await attempt(`mount a bpf file system on ${path}`, () => native.mountBpffs(path));
     }
+    await keepPrivate(path);
     return new StateDirectory(native, path, await beginGeneration(path));
   }
 

@@ -36,7 +36,7 @@ export interface Native {
   canary(cgroup: string, address: string, port: number): Promise<CanaryResult>;
   /** Resolves after an RCU grace period (membarrier(2), MEMBARRIER_CMD_GLOBAL): no program still sees what was replaced before. */
   gracePeriod(): Promise<void>;
-  /** mount(2) of a bpf file system on `path`, with private propagation. */
+  /** mount(2) of a bpf file system on `path`, with private propagation and mode 0700. */
   mountBpffs(path: string): void;
   /** What the link that is pinned at `path` hangs on: a cgroup by its id, a device; 0: not, or not any more. */
   pinnedLink(path: string): { cgroup: bigint; ifindex: number };

@@ -73,7 +73,10 @@ NetworkNamespace NetworkNamespaceOf(const std::string& path) {
 }
 
 void MountBpffs(const std::string& path) {
-  if (mount("bpffs", path.c_str(), "bpf", 0, nullptr) != 0) throw SystemError(errno, "mount", path);
+  // Without a mode everybody may write to it.
+  if (mount("bpffs", path.c_str(), "bpf", 0, "mode=0700") != 0) {
+    throw SystemError(errno, "mount", path);
+  }
   if (mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0) {
     const int error = errno;
     umount(path.c_str());
