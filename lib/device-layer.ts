@@ -8,6 +8,8 @@ import {
   addressEntries,
   type DeviceTables,
   deviceTables,
+  nodeAddressesOf,
+  readDeviceTables,
   tableChange,
   wildcardAddresses,
 } from './device-tables';
@@ -75,6 +77,15 @@ export class DeviceLayer {
     return this.#devices;
   }
 
+  /**
+   * Begins with what an earlier process left in the tables, instead of empty ones. Before any selection. Resolves with
+   * the addresses of this node as they were then.
+   */
+  async adopt(): Promise<ReadonlySet<string>> {
+    this.#tables = await readDeviceTables(this.#datapath);
+    return nodeAddressesOf(this.#tables);
+  }
+
   /** Names of those that lead outside. */
   get externalDevices(): readonly string[] {
     return this.#devices.filter(({ role }) => role === 'external').map(({ name }) => name);
@@ -125,7 +136,7 @@ export class DeviceLayer {
           throw error;
         }
       },
-      (one) => one && disarm(one),
+      (one) => one && this.#disarm(one),
     );
     return armed.filter((one) => one !== undefined);
   }
@@ -140,11 +151,16 @@ export class DeviceLayer {
     const fresh = await allOrNone(
       programs.filter(([program]) => !alive.some((hook) => hook.program === program)),
       ([program, direction]) => this.#hooks.attachDevice(program, definition, direction),
-      ({ link }) => link.detach(),
+      (hook) => this.#hooks.takeBack(hook),
     );
     const all = [...alive, ...fresh];
     const hooks = programs.flatMap(([program]) => all.find((hook) => hook.program === program) ?? []);
     return { definition, device, hooks, fresh };
+  }
+
+  /** What the device had before stays. */
+  #disarm({ fresh }: Armed): void {
+    for (const hook of [...fresh].reverse()) this.#hooks.takeBack(hook);
   }
 
   #changeTo(armed: readonly Armed[]): DeviceChange {
@@ -169,7 +185,7 @@ export class DeviceLayer {
       if (change.length > 0) await attempt('write the device tables', () => this.#datapath.commit(change));
     } catch (error) {
       await this.#datapath.commit(tableChange(tables, this.#tables)).catch(() => undefined);
-      for (const one of armed) disarm(one);
+      for (const one of armed) this.#disarm(one);
       throw error;
     }
     this.#addresses = addresses;
@@ -194,9 +210,4 @@ function definitionsOf(armed: readonly Armed[]): DeviceDefinition[] {
 function isGone(error: unknown): boolean {
   if (error instanceof KernelError) return error.errno === -constants.errno.ENODEV;
   return error instanceof LoadBalancerError && error.code === 'ERR_BPF_NO_DEVICE';
-}
-
-/** What the device had before stays. */
-function disarm({ fresh }: Armed): void {
-  for (const { link } of [...fresh].reverse()) link.detach();
 }

@@ -1,9 +1,9 @@
 import { AddressFlag } from './abi';
-import { type Address, type Family, families } from './address';
+import { type Address, type Family, families, formatAddress } from './address';
 import { type DeviceDefinition, type DeviceRole, snatSource } from './device-selection';
 import { encodeAddress, encodeAddressInfo, encodeDevice, encodeUint32 } from './encode';
 import { answersNodePorts, type NodePortAddresses } from './node-addresses';
-import type { MapOperation } from '../types/native';
+import type { Datapath, MapOperation } from '../types/native';
 
 /** An address of this node, and what it answers. */
 export interface AddressEntry {
@@ -87,6 +87,37 @@ export function deviceTables(
     });
   }
   return tables;
+}
+
+/** What the kernel's tables hold. */
+export async function readDeviceTables(datapath: Pick<Datapath, 'dump'>): Promise<DeviceTables> {
+  const tables = new Map<string, TableEntry>();
+  for (const map of ['devices', 'addresses4', 'addresses6'] as const) {
+    const { keys, values, count } = await datapath.dump(map);
+    const [keySize, valueSize] = [keys.byteLength / (count || 1), values.byteLength / (count || 1)];
+    for (let i = 0; i < count; i++) {
+      const key = keys.subarray(i * keySize, (i + 1) * keySize);
+      const value = values.subarray(i * valueSize, (i + 1) * valueSize);
+      tables.set(map === 'devices' ? `device ${decodeUint32(key)}` : `address ${formatAddress(key).text}`, {
+        map,
+        key,
+        value,
+      });
+    }
+  }
+  return tables;
+}
+
+/** Addresses of this node, as the tables have them. */
+export function nodeAddressesOf(tables: DeviceTables): Set<string> {
+  const prefix = 'address ';
+  return new Set(
+    [...tables.keys()].filter((name) => name.startsWith(prefix)).map((n) => n.slice(prefix.length)),
+  );
+}
+
+function decodeUint32(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 }
 
 /** What is new or different is written first, devices before their addresses; what has gone goes the other way. */

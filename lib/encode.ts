@@ -4,7 +4,7 @@ import { BackendFlag, DeviceFlag, DeviceRole, layouts, Setting } from './abi';
 import { type Family, ipv4Bits, ipv6Bytes } from './address';
 import type { Cidr } from './cidr';
 import type { MaglevPlacement } from './maglev-tables';
-import type { BackendDefinition, FrontendDefinition } from './service-definition';
+import type { BackendDefinition, FrontendDefinition, FrontendKey } from './service-definition';
 import type { Protocol } from './spec';
 
 /*
@@ -18,6 +18,11 @@ const key4 = layouts.lb_key4.fields;
 const key6 = layouts.lb_key6.fields;
 const service = layouts.lb_service.fields;
 const backend = layouts.lb_backend.fields;
+
+/** The protocol of a number; undefined for others than are balanced. */
+export function protocolOf(number: number): Protocol | undefined {
+  return (Object.keys(protocolNumbers) as Protocol[]).find((name) => protocolNumbers[name] === number);
+}
 
 /** Bytes of one key of services4 or services6. */
 export const keySize: Record<Family, number> = { 4: layouts.lb_key4.size, 6: layouts.lb_key6.size };
@@ -46,7 +51,7 @@ export interface ServiceNumbers {
 }
 
 /** Writes the key of a frontend and returns nothing; `bytes` covers the same memory as `view`. */
-export function writeKey(view: DataView, bytes: Uint8Array, at: number, frontend: FrontendDefinition): void {
+export function writeKey(view: DataView, bytes: Uint8Array, at: number, frontend: FrontendKey): void {
   const protocol = protocolNumbers[frontend.protocol];
   if (frontend.family === 4) {
     if (frontend.address) view.setUint32(at + key4.address.offset, ipv4Bits(frontend.address));

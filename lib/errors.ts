@@ -13,6 +13,8 @@ import { explainRefusal, type Privileges, readPrivileges } from './capabilities'
  * - `ERR_BPF_PERMISSION`: the process lacks a capability, which the message names, or a right to a directory.
  * - `ERR_BPF_UNSUPPORTED`: the kernel or the platform lacks a feature.
  * - `ERR_BPF_SYSCALL`: the kernel refused a call for another reason: see `errno` and `syscall`.
+ * - `ERR_BPF_STATE`: what the state directory holds cannot be adopted by this version; the error says why.
+ * - `ERR_BPF_STATE_LOCKED`: another LoadBalancer has the state directory.
  * - `ERR_BPF_CLOSED`: the LoadBalancer is closed.
  */
 export type ErrorCode =
@@ -31,6 +33,8 @@ export type ErrorCode =
   | 'ERR_BPF_PERMISSION'
   | 'ERR_BPF_UNSUPPORTED'
   | 'ERR_BPF_SYSCALL'
+  | 'ERR_BPF_STATE'
+  | 'ERR_BPF_STATE_LOCKED'
   | 'ERR_BPF_CLOSED';
 
 /** Every error that this library makes. The message says what was wrong and what would help. */
@@ -82,6 +86,25 @@ export class MapFullError extends LoadBalancerError {
     this.map = map;
     this.need = need;
     this.have = have;
+  }
+}
+
+/** The state directory belongs to a LoadBalancer that is open. */
+export class StateLockedError extends LoadBalancerError {
+  readonly stateDir: string;
+  /** Of the process that has it; undefined when that cannot be told from here. */
+  readonly pid: number | undefined;
+
+  constructor(stateDir: string, pid: number | undefined) {
+    const owner =
+      pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`;
+    super(
+      'ERR_BPF_STATE_LOCKED',
+      `The state directory ${stateDir} belongs to a LoadBalancer of ${owner}: close that one, use another directory, or ` +
+        `open it with readOnly.`,
+    );
+    this.stateDir = stateDir;
+    this.pid = pid;
   }
 }
 

@@ -19,6 +19,11 @@ export class HintTable {
     this.#map = map;
   }
 
+  /** What the kernel holds already. */
+  adopt(hints: Uint8Array): void {
+    this.#hints.set(hints);
+  }
+
   at(index: number): number {
     return this.#hints[index] as number;
   }

@@ -1,6 +1,9 @@
+import { stat } from 'node:fs/promises';
+
 import { asPublicError, attempt, LoadBalancerError } from './errors';
 import type { StateDirectory } from './state-directory';
-import type { Datapath, Link } from '../types/native';
+import type { Generation } from './state-generation';
+import type { Datapath, Link, Native } from '../types/native';
 
 /** How a program hangs on its hook. */
 export type Attachment = 'cgroup' | 'tcx' | 'clsact';
@@ -28,22 +31,45 @@ export async function allOrNone<Target, Attached>(
   return attached;
 }
 
-/** Attaches programs, and pins their links where there is a state directory. */
+/**
+ * Attaches programs, and pins their links where there is a state directory. What an earlier process left on a hook gets
+ * the program of this one, without a gap.
+ */
 export class Hooks {
+  readonly #native: Native;
   readonly #datapath: Datapath;
-  readonly #state: StateDirectory | undefined;
+  readonly #own: Generation | undefined;
+  #earlier: Generation | undefined;
+  readonly #adopted = new Set<Link>();
   #tcx = true;
 
-  constructor(datapath: Datapath, state: StateDirectory | undefined) {
+  constructor(native: Native, datapath: Datapath, state: StateDirectory | undefined) {
+    this.#native = native;
     this.#datapath = datapath;
-    this.#state = state;
+    this.#own = state?.own;
+    this.#earlier = state?.earlier;
+  }
+
+  /** Nothing is left to adopt. */
+  settle(): void {
+    this.#earlier = undefined;
+    this.#adopted.clear();
+  }
+
+  /** Takes a program off its hook again, unless an earlier process put it there and this one may still fail to open. */
+  takeBack({ link }: Hook): void {
+    if (!this.#adopted.has(link)) link.detach();
   }
 
   async attachCgroup(program: string, cgroup: string): Promise<Hook> {
-    const link = await attempt(`attach ${program} to ${cgroup}`, () =>
-      this.#datapath.attachCgroup(program, cgroup),
+    const name = `link_${program}`;
+    const link = await attempt(
+      `attach ${program} to ${cgroup}`,
+      async () =>
+        (await this.#adoptLink(program, name, { cgroup: await idOf(cgroup) })) ??
+        this.#datapath.attachCgroup(program, cgroup),
     );
-    this.#pin(link, this.#state?.pathOf(`link_${program}`));
+    this.#pin(link, this.#own?.pathOf(name));
     return { program, attachment: 'cgroup', link };
   }
 
@@ -53,9 +79,47 @@ export class Hooks {
     device: { name: string; ifindex: number },
     direction: 'ingress' | 'egress',
   ): Promise<Hook> {
-    const { link, attachment } = await this.#attachTc(program, device, direction);
-    this.#pin(link, this.#state?.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
+    const { link, attachment } =
+      (await this.#adoptTc(program, device, direction)) ?? (await this.#attachTc(program, device, direction));
+    this.#pin(link, this.#own?.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
     return { program, attachment, link };
+  }
+
+  async #adoptTc(
+    program: string,
+    { name, ifindex }: { name: string; ifindex: number },
+    direction: 'ingress' | 'egress',
+  ): Promise<{ link: Link; attachment: Attachment } | undefined> {
+    return attempt(`take over ${program} on ${name}`, async () => {
+      const link = await this.#adoptLink(program, `link_${program}_${ifindex}`, { ifindex });
+      if (link) return { link, attachment: 'tcx' };
+      const filter = await this.#earlier?.filterOf(program, ifindex, direction);
+      if (!filter) return undefined;
+      try {
+        const { path, place } = filter;
+        const adopted = await this.#datapath.adoptFilter(program, path, ifindex, direction, place);
+        this.#adopted.add(adopted);
+        return { link: adopted, attachment: 'clsact' };
+      } catch (error) {
+        if ((error as { code?: string }).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** Undefined when there is none, or it hangs on something else, or on nothing. */
+  async #adoptLink(
+    program: string,
+    name: string,
+    place: { cgroup: bigint } | { ifindex: number },
+  ): Promise<Link | undefined> {
+    if (!(await this.#earlier?.names())?.includes(name)) return undefined;
+    const path = this.#earlier?.pathOf(name) as string;
+    const { cgroup, ifindex } = this.#native.pinnedLink(path);
+    if ('cgroup' in place ? place.cgroup !== cgroup : place.ifindex !== ifindex) return undefined;
+    const link = await this.#datapath.adoptLink(program, path);
+    this.#adopted.add(link);
+    return link;
   }
 
   async #attachTc(
@@ -89,8 +153,13 @@ export class Hooks {
     try {
       link.pin(path);
     } catch (error) {
-      link.detach();
+      if (!this.#adopted.has(link)) link.detach();
       throw asPublicError(error, `pin ${path}`);
     }
   }
+}
+
+/** A cgroup's id is the inode of its directory. */
+async function idOf(cgroup: string): Promise<bigint> {
+  return (await stat(cgroup, { bigint: true })).ino;
 }

@@ -2,6 +2,8 @@ import { EventEmitter } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
+import { layouts } from './abi';
+import { adoptServices } from './adoption';
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
 import { DatagramFlows } from './datagram-flows';
@@ -12,10 +14,11 @@ import { asPublicError, attempt, LoadBalancerError } from './errors';
 import { decodeEvent, type PortExhaustion } from './events';
 import { type Exposure, exposuresOf, type Outside } from './exposure';
 import { Hooks } from './hooks';
-import { canaryEntries, loadOptions } from './load-options';
+import { canaryEntries } from './load-options';
 import { type Metrics, readMetrics } from './metrics';
 import { loadNative } from './native';
 import { NetworkFollower } from './network-follower';
+import { load, type Loaded } from './opening';
 import {
   type OpenOptions,
   type Options,
@@ -114,7 +117,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#datapath = datapath;
     this.#options = options;
     this.#state = state;
-    this.#hooks = new Hooks(datapath, state);
+    this.#hooks = new Hooks(native, datapath, state);
     this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks, options, (change) => {
       if (this.#opened) this.#emitLater('devices', change);
     });
@@ -123,6 +126,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       new Set(),
       options.socketLB ? canaryEntries.backends : 0,
       options.policy,
+      options.stateDir !== undefined,
     );
     this.#exceptions = new SocketExceptionTable(native);
     this.#datagramFlows = new DatagramFlows(datapath, this.#table);
@@ -156,24 +160,27 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     const parsed = parseOptions(options);
     const native = loadNative();
     const cgroup = parsed.socketLB ? await findCgroup(native, parsed.cgroup) : undefined;
-    const datapath = await attempt('load the programs', () => native.load(loadOptions(parsed)));
-    let state: StateDirectory | undefined;
+    const { stateDir } = parsed;
+    const state = stateDir === undefined ? undefined : await StateDirectory.open(native, stateDir);
+    let loaded: Loaded;
     try {
-      if (parsed.stateDir !== undefined) state = await StateDirectory.open(native, parsed.stateDir);
+      loaded = await load(native, parsed, state);
     } catch (error) {
-      datapath.close();
+      await state?.abandon();
       throw error;
     }
-    const lb = new LoadBalancer(native, datapath, parsed, state);
+    const lb = new LoadBalancer(native, loaded.datapath, loaded.options, state);
     try {
-      await lb.#start(cgroup);
-      /* Until here, what an earlier process left behind went on serving. */
-      await state?.removeEarlier();
+      await lb.#start(cgroup, loaded.earlier);
+      await state?.complete();
+      lb.#hooks.settle();
       lb.#opened = true;
       return lb;
     } catch (error) {
-      await lb.close();
+      await (lb.#closed ??= lb.#abandon());
       throw error;
+    } finally {
+      if (loaded.earlier !== loaded.datapath) loaded.earlier?.close();
     }
   }
 
@@ -219,6 +226,22 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       for (const name of plan.changed) tx.disown(name);
       await this.#putAll(tx, definitions);
       return plan;
+    }, true);
+  }
+
+  /**
+   * Says that every service that is to be has been asked for since the LoadBalancer was opened: those that an earlier
+   * process left in the `stateDir`, and that nobody has asked for, are removed. Until then, and without this call, they
+   * serve on. `apply()` says as much. Resolves with their names; there are none without a `stateDir`.
+   *
+   * Rejects with a kernel error; then nothing has changed.
+   */
+  async synced(): Promise<readonly string[]> {
+    this.#checkOpen();
+    return this.#queue.add((tx) => {
+      const names = [...this.#table.unclaimed];
+      for (const name of names) tx.remove(name);
+      return names;
     }, true);
   }
 
@@ -326,14 +349,16 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.close();
   }
 
-  async #start(cgroup: string | undefined): Promise<void> {
+  async #start(cgroup: string | undefined, earlier: Datapath | undefined): Promise<void> {
     const { nodePortRange, protectNodePorts, followDevices, serviceCIDRs } = this.#options;
+    if (earlier) await this.#adoptNode();
     await attempt('write the settings', () =>
       this.#datapath.commit([
         settingsOperation(this.#options, this.#native.netns().cookie),
         ...serviceCIDROperations(serviceCIDRs, this.#table.networkHints),
       ]),
     );
+    if (earlier) await this.#adoptServices(earlier);
     await this.#setExceptions(this.#options.socketExceptions);
     this.#events = this.#datapath.watchRing('events', (record) => {
       const event = decodeEvent(record);
@@ -347,6 +372,27 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#queue.add((tx) => tx.put(defineService(canaryService)));
     this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup);
     await this.#socketLayer.verify(this.#native);
+  }
+
+  /** What an earlier process knew of the node, and of where frontends and flows may be. */
+  async #adoptNode(): Promise<void> {
+    await attempt('read the tables of an earlier process', async () => {
+      this.#table.nodeAddresses = await this.#deviceLayer.adopt();
+      this.#exceptions.adopt(await this.#datapath.dump('exceptions'));
+      this.#table.portHints.adopt(this.#datapath.read('ports', 0, layouts.lb_ports.size));
+      this.#table.networkHints.adopt(this.#datapath.read('networks', 0, layouts.lb_networks.size));
+    });
+  }
+
+  /** Also finishes the change that an earlier process was at. */
+  async #adoptServices(earlier: Datapath): Promise<void> {
+    const inPlace = earlier === this.#datapath;
+    const { torn, retired, leftovers } = await attempt('read the services of an earlier process', () =>
+      adoptServices(earlier, this.#table, this.#options.serviceCIDRs, inPlace),
+    );
+    await this.#queue.add((tx) => torn.forEach((definition) => tx.rewrite(definition)), true);
+    await attempt('clean the tables of an earlier process', () => this.#datapath.commit(leftovers));
+    for (const range of retired) this.#table.retire(range);
   }
 
   async #setExceptions(exceptions: Required<SocketExceptions>): Promise<void> {
@@ -413,24 +459,41 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     const state = this.#state;
     if (!state) return;
     await attempt('pin the tables', () => {
-      for (const table of tables) this.#datapath.pinMap(table, state.pathOf(table));
+      for (const table of tables) this.#datapath.pinMap(table, state.own.pathOf(table));
     });
   }
 
   async #shutDown(keep: boolean): Promise<void> {
-    this.#follower?.close();
-    this.#events?.close();
-    await this.#queue.idle();
-    await this.#datagramFlows.idle();
+    await this.#settle();
     try {
       if (keep) return;
       this.#deviceLayer.detach();
       this.#socketLayer?.detach();
-      await this.#state?.remove();
+      await this.#state?.own.remove();
+      await this.#reservation?.release();
+    } finally {
+      this.#datapath.close();
+      this.#state?.release();
+    }
+  }
+
+  /** After a failure to open: what an earlier process left serves on. */
+  async #abandon(): Promise<void> {
+    if (!this.#state?.earlier) return this.#shutDown(false);
+    await this.#settle();
+    try {
+      await this.#state.abandon();
       await this.#reservation?.release();
     } finally {
       this.#datapath.close();
     }
+  }
+
+  async #settle(): Promise<void> {
+    this.#follower?.close();
+    this.#events?.close();
+    await this.#queue.idle();
+    await this.#datagramFlows.idle();
   }
 
   #readStatus(): Status {

@@ -20,8 +20,13 @@ function pendingFlows(flows: number): number {
   return Math.max(Math.ceil(flows / 4), Math.min(flows, 16_384), 4096);
 }
 
+/** Parts of definitions: a service with ten backends takes three. */
+function definitionParts({ frontends, backends }: Options['capacity']): number {
+  return frontends * 2 + Math.ceil(backends / 2);
+}
+
 /** Sizes of the kernel's tables. What only one of the two layers uses stays tiny when that layer is off. */
-export function loadOptions({ capacity, socketLB, serviceCIDRs }: Options): LoadOptions {
+export function loadOptions({ capacity, socketLB, serviceCIDRs, stateDir }: Options): LoadOptions {
   const frontends = capacity.frontends + canaryEntries.frontends;
   return {
     maxEntries: {
@@ -36,6 +41,7 @@ export function loadOptions({ capacity, socketLB, serviceCIDRs }: Options): Load
       ranges4: capacity.sourceRanges + serviceCIDRs.length,
       ranges6: capacity.sourceRanges + serviceCIDRs.length,
       maglev: Math.ceil(capacity.maglevSlots / MaglevLimit.SLOTS_PER_WORD),
+      definitions: stateDir === undefined ? 1 : definitionParts(capacity),
       affinities: capacity.affinities,
       fragments: capacity.fragments,
       clients: socketLB ? maxClients : 1,

@@ -7,6 +7,9 @@ import type { MapOperation } from '../types/native';
 const slotsPerWord = MaglevLimit.SLOTS_PER_WORD;
 const wordSize = layouts.lb_maglev_word.size;
 
+/** Of a table that the kernel has: they are not written again. */
+const noSlots = new Uint16Array();
+
 /** A table in the kernel's array, shared by all lists of backends that it is right for. */
 export interface MaglevPlacement {
   /** The first slot. */
@@ -44,7 +47,7 @@ export class MaglevTables {
   /** The table for the list, in the order of the list; undefined when there is no room. Give it back with {@link release}. */
   acquire(backends: readonly BackendDefinition[], size: number): MaglevPlacement | undefined {
     const named = identify(backends);
-    const key = `${size} ${named.map(({ id, weight }) => `${id}*${weight}`).join(' ')}`;
+    const key = keyOf(named, size);
     const shared = this.#tables.get(key);
     if (shared) {
       shared.users++;
@@ -57,6 +60,42 @@ export class MaglevTables {
     const table = { key, words, start, slots, first: start * slotsPerWord, size, users: 1, written: false };
     this.#tables.set(key, table);
     return table;
+  }
+
+  /**
+   * The table that the kernel has for the list already, from slot `first` on; undefined when it has another one for the
+   * same list, too. Its room is taken by {@link adoptRoom}.
+   */
+  adopt(backends: readonly BackendDefinition[], size: number, first: number): MaglevPlacement | undefined {
+    const key = keyOf(identify(backends), size);
+    const shared = this.#tables.get(key);
+    if (shared) {
+      if (shared.first !== first) return undefined;
+      shared.users++;
+      return shared;
+    }
+    const words = Math.ceil(size / slotsPerWord);
+    const table = {
+      key,
+      words,
+      start: first / slotsPerWord,
+      slots: noSlots,
+      first,
+      size,
+      users: 1,
+      written: true,
+    };
+    this.#tables.set(key, table);
+    return table;
+  }
+
+  /** Takes the room of all tables that were adopted, and of `others`. Once, before any other is acquired. */
+  adoptRoom(others: readonly MaglevPlacement[]): void {
+    const words = new Map(
+      others.map(({ first, size }) => [first / slotsPerWord, Math.ceil(size / slotsPerWord)]),
+    );
+    for (const table of this.#tables.values()) words.set(table.start, table.words);
+    this.#ranges.adopt(Array.from(words, ([start, count]) => ({ start, count })));
   }
 
   /** Nobody reads it for this list any more. */
@@ -80,6 +119,10 @@ export class MaglevTables {
   accept(placement: MaglevPlacement): void {
     (placement as SharedTable).written = true;
   }
+}
+
+function keyOf(named: readonly MaglevBackend[], size: number): string {
+  return `${size} ${named.map(({ id, weight }) => `${id}*${weight}`).join(' ')}`;
 }
 
 /** By address where that tells the backends apart, so that all ports of the same pods share a table. */

@@ -14,6 +14,11 @@ export class NetworkHints {
   readonly #hints = new HintTable('networks');
   readonly #frontends: Record<Family, Uint32Array> = { 4: new Uint32Array(65536), 6: new Uint32Array(65536) };
 
+  /** What the kernel holds already. Bits that nothing needs any more stay: they are hints. */
+  adopt(hints: Uint8Array): void {
+    this.#hints.adopt(hints);
+  }
+
   /** The operations to run before and after a change of services, which becomes the new state. */
   change(removed: Iterable<ServiceRecord>, added: Iterable<ServiceRecord>): HintChange {
     const touched = new Set<number>();

@@ -9,6 +9,11 @@ export class PortHints {
   readonly #frontends = new Uint32Array(65536);
   readonly #wildcards = new Uint32Array(65536);
 
+  /** What the kernel holds already. Bits that nothing needs any more stay: they are hints. */
+  adopt(hints: Uint8Array): void {
+    this.#hints.adopt(hints);
+  }
+
   /** The operations to run before and after a change of services, which becomes the new state. */
   change(removed: Iterable<ServiceRecord>, added: Iterable<ServiceRecord>): HintChange {
     const touched = new Set<number>();

@@ -30,24 +30,29 @@ export const devicePrograms = {
   ip: { bpf_lb_egress_l3: 'egress', bpf_lb_ingress_l3: 'ingress' },
 } as const;
 
-/** The tables that outlive a process when there is a state directory. */
-export const tables = [
+/** The programs of all hooks. */
+export const allPrograms: readonly string[] = [
+  ...Object.keys(socketPrograms),
+  ...Object.values(devicePrograms).flatMap((programs) => Object.keys(programs)),
+];
+
+/** Tables that follow from the definitions of the services: where they cannot be adopted they are made anew. */
+export const serviceTables = [
   'services4',
   'services6',
   'backends',
-  'ports',
-  'networks',
-  'settings',
-  'addresses4',
-  'addresses6',
-  'devices',
-  'origins',
   'maglev',
   'ranges4',
   'ranges6',
   'frontends4',
   'frontends6',
-  'exceptions',
+  'definitions',
+] as const;
+
+/** Tables with what nobody could tell again: connections, clients, counts, and what the others hint at. */
+export const liveTables = [
+  'origins',
+  'origin_lists',
   'affinities',
   'clients',
   'loads',
@@ -55,6 +60,19 @@ export const tables = [
   'flows6',
   'pending4',
   'pending6',
+  'flow_stores',
   'fragments',
+  'limits',
   'counters',
+  'ports',
+  'networks',
+  'settings',
+  'addresses4',
+  'addresses6',
+  'devices',
+  'exceptions',
+  'state',
 ] as const;
+
+/** The tables that outlive a process when there is a state directory. */
+export const tables = [...liveTables, ...serviceTables] as const;

@@ -20,6 +20,17 @@ export class RangeAllocator {
     return this.#used;
   }
 
+  /** Takes ranges that are in use already. Once, before all else. */
+  adopt(ranges: Iterable<{ readonly start: number; readonly count: number }>): void {
+    const taken = [...ranges].filter(({ count }) => count > 0).sort((a, b) => a.start - b.start);
+    for (const { start, count } of taken) {
+      const size = RangeAllocator.sizeClass(count);
+      if (start > this.#next) this.#put(this.#next, start - this.#next);
+      this.#next = Math.max(this.#next, start + size);
+      this.#used += size;
+    }
+  }
+
   /** The start of a range of `count` entries, or undefined when there is none. */
   allocate(count: number): number | undefined {
     if (count === 0) return 0;

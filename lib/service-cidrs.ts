@@ -5,7 +5,7 @@ import type { NetworkHints } from './network-hints';
 import type { MapOperation } from '../types/native';
 
 /** Under this id are the ranges that cluster IPs are taken from; those of services have others. */
-const serviceRanges = 0;
+export const serviceRanges = 0;
 
 /** Enters the ranges that cluster IPs are taken from. Once: they do not change while the LoadBalancer is open. */
 export function serviceCIDROperations(cidrs: readonly Cidr[], hints: NetworkHints): MapOperation[] {

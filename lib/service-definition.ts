@@ -17,9 +17,8 @@ import type {
   TrafficPolicy,
 } from './spec';
 
-/** A frontend of one address family: what one entry of a service table stands for. */
-export interface FrontendDefinition {
-  readonly type: FrontendType;
+/** By what an entry of a service table is found. */
+export interface FrontendKey {
   readonly family: Family;
   /** Canonical; empty for a wildcard (NodePort, HostPort without hostIP). */
   readonly address: string;
@@ -27,6 +26,11 @@ export interface FrontendDefinition {
   readonly protocol: Protocol;
   /** Identifies the table entry: two frontends with the same key cannot both exist. */
   readonly key: string;
+}
+
+/** A frontend of one address family: what one entry of a service table stands for. */
+export interface FrontendDefinition extends FrontendKey {
+  readonly type: FrontendType;
 }
 
 export interface BackendDefinition {

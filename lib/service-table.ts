@@ -1,4 +1,5 @@
 import type { Family } from './address';
+import { DefinitionTable } from './definition-table';
 import { FrontendAddresses } from './frontend-addresses';
 import { type MaglevPlacement, MaglevTables } from './maglev-tables';
 import { NetworkHints } from './network-hints';
@@ -23,6 +24,14 @@ export interface TableCapacity {
   readonly backends: number;
   /** Slots of all Maglev tables. Default 1,048,576. */
   readonly maglevSlots?: number;
+}
+
+/** The numbers of each kind that were given last. */
+export interface TableState {
+  readonly set: number;
+  readonly id: number;
+  readonly group: number;
+  readonly ranges: number;
 }
 
 /** A range of the backend array that programs may still be reading, and the tables that lead into it. */
@@ -51,6 +60,10 @@ export class ServiceTable {
   readonly policy: ServicePolicy;
   /** Decides, with the type of a frontend, whether sockets follow it: see encode.ts. */
   nodeAddresses: ReadonlySet<string>;
+  /** Names of services of an earlier process that nobody has asked for yet. */
+  readonly unclaimed = new Set<string>();
+  /** Where there is a process to come that has to know. */
+  readonly definitions: DefinitionTable | undefined;
   #retired: RetiredRange[] = [];
   #retiredEntries = 0;
   #lastSet = 0;
@@ -59,12 +72,16 @@ export class ServiceTable {
   #lastRanges = 0;
   readonly #reserved: number;
 
-  /** `reserved` backends more are for internal services, which no count contains. */
+  /**
+   * `reserved` backends more are for internal services, which no count contains. `persistent`: what it takes to adopt the
+   * tables later is kept with them.
+   */
   constructor(
     capacity: TableCapacity,
     nodeAddresses: ReadonlySet<string>,
     reserved = 0,
     policy: ServicePolicy = defaultPolicy,
+    persistent = false,
   ) {
     this.capacity = capacity;
     this.policy = policy;
@@ -73,6 +90,28 @@ export class ServiceTable {
     this.nodeAddresses = nodeAddresses;
     this.ranges = new RangeAllocator(capacity.backends + reserved);
     this.#reserved = reserved;
+    if (persistent) this.definitions = new DefinitionTable();
+  }
+
+  /** A service that the kernel's tables hold already, if not as its definition says. Its room is taken by itself. */
+  adopt(record: ServiceRecord): void {
+    const { name, frontends } = record.definition;
+    this.records.set(name, record);
+    for (const { key, family } of frontends) {
+      this.owners.set(key, name);
+      if (!isInternal(name)) this.entries[family]++;
+    }
+    if (!isInternal(name)) this.unclaimed.add(name);
+  }
+
+  /** The numbers that were given last. */
+  get state(): TableState {
+    return { set: this.#lastSet, id: this.#lastId, group: this.#lastGroup, ranges: this.#lastRanges };
+  }
+
+  /** Goes on after the numbers that an earlier process gave. */
+  set state({ set, id, group, ranges }: TableState) {
+    [this.#lastSet, this.#lastId, this.#lastGroup, this.#lastRanges] = [set, id, group, ranges];
   }
 
   /** Backends in use, rounding included. */

@@ -52,7 +52,7 @@ export class SocketLayer {
     const attached = await allOrNone(
       Object.keys(socketPrograms),
       (program) => hooks.attachCgroup(program, cgroup),
-      ({ link }) => link.detach(),
+      (hook) => hooks.takeBack(hook),
     );
     return new SocketLayer(cgroup, attached);
   }

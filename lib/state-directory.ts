@@ -1,10 +1,11 @@
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 
-import { attempt, KernelError } from './errors';
+import { attempt, KernelError, StateLockedError } from './errors';
 import { keepPrivate } from './private-directory';
-import type { FilterPlace, Native } from '../types/native';
+import { Generation } from './state-generation';
+import type { DirectoryLock, Native } from '../types/native';
 
 /** statfs(2) of a bpf file system. */
 const BPF_FS_MAGIC = 0xcafe4a11;
@@ -13,108 +14,127 @@ const BPF_FS_MAGIC = 0xcafe4a11;
  * A directory on bpffs that keeps links and maps alive without a process. Where the path is on another file system,
  * a bpffs is mounted on it, with private propagation: other mount namespaces do not get to see it.
  *
- * Every LoadBalancer pins into a generation of its own below it, so that one that takes over finds the names free
- * while the objects of its predecessor still serve.
+ * Every LoadBalancer pins into a generation of its own below it, and what it adopts of the one before is pinned twice
+ * until all of the new one is there: whenever a process ends, there is one complete generation.
  */
 export class StateDirectory {
   readonly #native: Native;
   readonly #path: string;
-  readonly #generation: number;
+  readonly #lock: DirectoryLock;
+  /** What a LoadBalancer left behind that was here before; undefined: none did. */
+  readonly earlier: Generation | undefined;
+  /** That of this LoadBalancer. */
+  readonly own: Generation;
 
-  private constructor(native: Native, path: string, generation: number) {
+  private constructor(
+    native: Native,
+    path: string,
+    lock: DirectoryLock,
+    earlier: Generation | undefined,
+    own: Generation,
+  ) {
     this.#native = native;
     this.#path = path;
-    this.#generation = generation;
+    this.#lock = lock;
+    this.earlier = earlier;
+    this.own = own;
   }
 
-  /** Mounts if need be, and begins a new generation. */
+  /**
+   * Mounts if need be, and begins a new generation. Throws `ERR_BPF_STATE_LOCKED` while another LoadBalancer has the
+   * directory; that ends with its process, however it ends.
+   */
   static async open(native: Native, path: string): Promise<StateDirectory> {
     await attempt(`make the directory ${path}`, () => mkdir(path, { recursive: true, mode: 0o700 }));
-    if (native.filesystemType(path) !== BPF_FS_MAGIC) {
-      await attempt(`mount a bpf file system on ${path}`, () => native.mountBpffs(path));
-    }
-    await keepPrivate(path);
-    return new StateDirectory(native, path, await beginGeneration(path));
-  }
-
-  /** Where an object of this generation is pinned. */
-  pathOf(name: string): string {
-    return join(this.#path, String(this.#generation), name);
-  }
-
-  /** The same for a program's link to a device. A filter does not go with its pin, so the name says where it is. */
-  pathOfDeviceLink(
-    program: string,
-    ifindex: number,
-    direction: 'ingress' | 'egress',
-    filter: FilterPlace | undefined,
-  ): string {
-    if (!filter) return this.pathOf(`link_${program}_${ifindex}`);
-    return this.pathOf(`filter_${program}_${ifindex}_${direction}_${filter.priority}_${filter.handle}`);
-  }
-
-  /** Lets go of what earlier generations pinned; the kernel frees what nobody else holds. */
-  async removeEarlier(): Promise<void> {
-    for (const generation of await generations(this.#path)) {
-      if (generation < this.#generation) await this.#removeGeneration(generation);
-    }
-  }
-
-  /** Lets go of what this generation pinned. */
-  async remove(): Promise<void> {
-    await this.#removeGeneration(this.#generation);
-  }
-
-  /** A generation that another LoadBalancer has removed meanwhile is removed. */
-  async #removeGeneration(generation: number): Promise<void> {
-    const directory = join(this.#path, String(generation));
-    await attempt(`remove ${directory}`, async () => {
-      /* What translates goes first: its packets still find their way back. */
-      const names = (await readdir(directory)).sort((a, b) => isReverse(a) - isReverse(b));
-      for (const name of names) {
-        this.#detach(name, join(directory, name));
-        await rm(join(directory, name), { force: true });
-      }
-      await rmdir(directory);
-    }).catch(ignoreMissing);
-  }
-
-  /** At once: a link whose last pin goes is detached by the kernel in its own time, and runs on until then. */
-  #detach(name: string, path: string): void {
-    const filter = /^filter_\w+_(\d+)_(ingress|egress)_(\d+)_(\d+)$/.exec(name);
-    if (filter) {
-      const [, ifindex, direction, priority, handle] = filter;
-      const place = { priority: Number(priority), handle: Number(handle) };
-      this.#native.detachFilter(path, Number(ifindex), direction as 'ingress' | 'egress', place);
-    } else if (name.startsWith('link_')) {
-      this.#native.detachLink(path);
-    }
-  }
-}
-
-/** 1 for programs that give back what others have translated, and for tables. */
-function isReverse(name: string): number {
-  return /connect|sendmsg|ingress/.test(name) ? 0 : 1;
-}
-
-function ignoreMissing(error: unknown): void {
-  const missing = error instanceof KernelError && error.errno === -constants.errno.ENOENT;
-  if (!missing) throw error;
-}
-
-/** The next number that is free, also when several LoadBalancers are opened at a time. */
-async function beginGeneration(path: string): Promise<number> {
-  for (;;) {
-    const generation = Math.max(0, ...(await generations(path))) + 1;
+    const lock = await mountAndLock(native, path);
     try {
-      await mkdir(join(path, String(generation)), { mode: 0o700 });
-      return generation;
+      await keepPrivate(path);
+      const generations = await readGenerations(native, path);
+      const complete = [];
+      for (const generation of generations) if (await generation.isComplete()) complete.push(generation);
+      const number = Math.max(0, ...generations.map((generation) => generation.number)) + 1;
+      const own = await Generation.begin(native, path, number);
+      return new StateDirectory(native, path, lock, complete.at(-1), own);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      lock.release();
+      throw error;
     }
+  }
+
+  /** The complete generation of a LoadBalancer that may be running, for readers; undefined: there is none. */
+  static async read(native: Native, path: string): Promise<Generation | undefined> {
+    const missing = await stat(path).then(
+      () => false,
+      () => true,
+    );
+    if (missing || native.filesystemType(path) !== BPF_FS_MAGIC) return undefined;
+    for (const generation of (await readGenerations(native, path)).reverse())
+      if (await generation.isComplete()) return generation;
+    return undefined;
+  }
+
+  /** From now on this generation is the one to adopt. Lets go of what all others pinned that is not in it. */
+  async complete(): Promise<void> {
+    await this.own.complete();
+    for (const generation of await readGenerations(this.#native, this.#path))
+      if (generation.number !== this.own.number) await generation.remove(this.own);
+  }
+
+  /** Unpins what this LoadBalancer has pinned, and lets go of the directory. The earlier one's serves on. */
+  async abandon(): Promise<void> {
+    try {
+      await this.own.remove(this.earlier);
+    } finally {
+      this.release();
+    }
+  }
+
+  /** Lets go of the directory; what is pinned stays. */
+  release(): void {
+    this.#lock.release();
   }
 }
 
-async function generations(path: string): Promise<number[]> {
-  return (await readdir(path)).filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
+/** A lock of what is mounted on the path, which two processes may be about to do at a time. */
+async function mountAndLock(native: Native, path: string): Promise<DirectoryLock> {
+  const lock = await lockDirectory(native, path);
+  if (native.filesystemType(path) === BPF_FS_MAGIC) return lock;
+  try {
+    await attempt(`mount a bpf file system on ${path}`, () => native.mountBpffs(path));
+    return await lockDirectory(native, path);
+  } finally {
+    lock.release();
+  }
+}
+
+async function lockDirectory(native: Native, path: string): Promise<DirectoryLock> {
+  try {
+    return await attempt(`lock ${path}`, () => native.lockDirectory(path));
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.errno !== -constants.errno.EAGAIN) throw error;
+    throw new StateLockedError(path, await ownerOf(path));
+  }
+}
+
+/** The process that has locked the directory, as proc(5) says; undefined where it is in another PID namespace. */
+async function ownerOf(path: string): Promise<number | undefined> {
+  const [{ dev, ino }, locks] = await Promise.all([
+    stat(path),
+    readFile('/proc/locks', 'utf8').catch(() => ''),
+  ]);
+  /* bpffs has no device of its own: its number is a minor one. */
+  const file = `00:${dev.toString(16).padStart(2, '0')}:${ino}`;
+  for (const line of locks.split('\n')) {
+    const [, kind, , , pid, locked] = line.trim().split(/\s+/);
+    if (kind === 'FLOCK' && locked === file && Number(pid) > 0) return Number(pid);
+  }
+  return undefined;
+}
+
+/** In the order in which they were begun. */
+async function readGenerations(native: Native, path: string): Promise<Generation[]> {
+  const numbers = (await readdir(path)).filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
+  return numbers
+    .sort((a, b) => a - b)
+    .map((number) => new Generation(native, join(path, String(number)), number));
 }

@@ -1,4 +1,4 @@
-import { layouts } from './abi';
+import { layouts, StateVersion } from './abi';
 import { type Family, families } from './address';
 import { type AliasTable, always } from './alias-table';
 import {
@@ -11,8 +11,9 @@ import {
   writeService,
 } from './encode';
 import type { MaglevTables } from './maglev-tables';
-import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
+import type { BackendDefinition, FrontendKey, ServiceDefinition } from './service-definition';
 import { serviceFlags, type ServicePolicy } from './service-flags';
+import type { TableState } from './service-table';
 import type { MapOperation } from '../types/native';
 
 /** Where a service's backends are, and how long their range is. */
@@ -36,7 +37,7 @@ export interface ServiceRecord {
 const backendSize = Math.ceil(layouts.lb_backend.size / 8) * 8;
 const serviceSize = layouts.lb_service.size;
 
-function encodeKeys(frontends: readonly FrontendDefinition[], family: Family): Uint8Array {
+function encodeKeys(frontends: readonly FrontendKey[], family: Family): Uint8Array {
   const size = keySize[family];
   const keys = new Uint8Array(frontends.length * size);
   const view = new DataView(keys.buffer);
@@ -49,10 +50,15 @@ export function deletions(
   records: readonly ServiceRecord[],
   isOwned: (frontendKey: string) => boolean,
 ): MapOperation[] {
-  const gone: Record<Family, FrontendDefinition[]> = { 4: [], 6: [] };
-  for (const { definition } of records) {
-    for (const f of definition.frontends) if (!isOwned(f.key)) gone[f.family].push(f);
-  }
+  return deletionsOf(
+    records.flatMap(({ definition }) => definition.frontends.filter(({ key }) => !isOwned(key))),
+  );
+}
+
+/** Removes frontends. */
+export function deletionsOf(frontends: Iterable<FrontendKey>): MapOperation[] {
+  const gone: Record<Family, FrontendKey[]> = { 4: [], 6: [] };
+  for (const frontend of frontends) gone[frontend.family].push(frontend);
   return families.flatMap((family): MapOperation[] =>
     gone[family].length === 0
       ? []
@@ -128,6 +134,19 @@ export function maglevStores(records: readonly ServiceRecord[], tables: MaglevTa
     ),
   );
   return [...needed].flatMap((table) => (table ? tables.store(table) : []));
+}
+
+/** Keeps the numbers that were given, before any table holds them. */
+export function stateOperation({ set, id, group, ranges }: TableState): MapOperation {
+  const { size, fields } = layouts.lb_state;
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(fields.version.offset, StateVersion.VERSION, true);
+  view.setUint32(fields.set.offset, set, true);
+  view.setUint32(fields.id.offset, id, true);
+  view.setUint32(fields.group.offset, group, true);
+  view.setUint32(fields.ranges.offset, ranges, true);
+  return { map: 'state', kind: 'store', offset: 0, bytes };
 }
 
 /** Enters or removes the source ranges of the records. */

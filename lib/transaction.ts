@@ -20,6 +20,7 @@ import {
   type PlacedRange,
   rangeOperations,
   type ServiceRecord,
+  stateOperation,
   updates,
 } from './table-image';
 import type { MapOperation } from '../types/native';
@@ -74,11 +75,16 @@ export class Transaction {
    * {@link MapFullError} and {@link RangesPending}.
    */
   put(definition: ServiceDefinition): boolean {
+    this.#table.unclaimed.delete(definition.name);
     const current = this.record(definition.name);
     const disowned = this.#disowned.has(definition.name);
     if (current && !disowned && sameService(current.definition, definition)) return false;
     for (const { key } of definition.frontends) this.#checkOwner(key, definition.name);
     this.#checkEntries(definition, current);
+    for (const { key } of definition.frontends) {
+      const owner = this.#ownerOf(key);
+      if (owner !== undefined && owner !== definition.name) this.#takeFrom(owner, key);
+    }
     const placements = this.#place(definition);
     const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId(definition.name));
     const numbers = this.#number(definition, current);
@@ -92,6 +98,14 @@ export class Transaction {
     if (!current) return false;
     this.#replace(name, current, undefined);
     return true;
+  }
+
+  /** Puts a service whose entries are not what they are to be, or are in no table. */
+  rewrite(definition: ServiceDefinition): void {
+    const unclaimed = this.#table.unclaimed.has(definition.name);
+    this.disown(definition.name);
+    this.put(definition);
+    if (unclaimed) this.#table.unclaimed.add(definition.name);
   }
 
   /** Lets other services take the frontends of a service that is going to be put again. */
@@ -126,6 +140,7 @@ export class Transaction {
     const before = new Set(removed);
     const placed = added.filter((record) => !before.has(record));
     return [
+      ...(this.#table.definitions ? [stateOperation(this.#table.state)] : []),
       ...backendStores(placed),
       ...maglevStores(placed, this.#table.maglevTables),
       ...this.#swap(removed, added, isOwned, nodeAddresses),
@@ -147,6 +162,7 @@ export class Transaction {
       for (const { key } of old.definition.frontends) owners.delete(key);
       this.#retire(old);
       records.delete(name);
+      if (!record) this.#table.unclaimed.delete(name);
     }
     for (const [name, { new: record }] of this.#changes) {
       if (!record) continue;
@@ -177,9 +193,11 @@ export class Transaction {
     const ports = this.#table.portHints.change(removed, added);
     const networks = this.#table.networkHints.change(removed, added);
     const addresses = this.#table.frontendAddresses.change(removed, added);
+    const definitions = this.#table.definitions?.change(removed, added) ?? { before: [], after: [] };
     const used = new Set(added.map(({ numbers }) => numbers.ranges));
     const obsolete = removed.filter(({ numbers }) => !used.has(numbers.ranges));
     return [
+      ...definitions.before,
       ...rangeOperations(added, 'update'),
       ...ports.before,
       ...networks.before,
@@ -190,6 +208,7 @@ export class Transaction {
       ...ports.after,
       ...networks.after,
       ...rangeOperations(obsolete, 'delete'),
+      ...definitions.after,
     ];
   }
 
@@ -208,7 +227,7 @@ export class Transaction {
 
   #checkOwner(key: string, name: string): void {
     const owner = this.#ownerOf(key);
-    if (owner === undefined || owner === name) return;
+    if (owner === undefined || owner === name || this.#table.unclaimed.has(owner)) return;
     if (isInternal(owner)) {
       throw new LoadBalancerError(
         'ERR_BPF_DUPLICATE_FRONTEND',
@@ -219,6 +238,18 @@ export class Transaction {
       'ERR_BPF_DUPLICATE_FRONTEND',
       `Service ${name}: the frontend ${key} belongs to service ${owner}; delete or change that one first.`,
     );
+  }
+
+  /** Takes a frontend from a service that nobody has asked for since it was adopted. */
+  #takeFrom(owner: string, key: string): void {
+    const { definition } = this.record(owner) as ServiceRecord;
+    const frontends = definition.frontends.filter((frontend) => frontend.key !== key);
+    if (frontends.length === 0) {
+      this.remove(owner);
+    } else {
+      this.put({ ...definition, frontends });
+      this.#table.unclaimed.add(owner);
+    }
   }
 
   #checkEntries(definition: ServiceDefinition, current: ServiceRecord | undefined): void {

@@ -82,7 +82,7 @@ const calls: Calls = {
       ...serviceCIDROperations(options.serviceCIDRs, table.networkHints),
     ]);
     queue = new CommitQueue(native, table, datapath);
-    layer = new DeviceLayer(native, datapath, new Hooks(datapath, undefined), options);
+    layer = new DeviceLayer(native, datapath, new Hooks(native, datapath, undefined), options);
     await layer.select(options.devices);
     await queue.add((tx) => tx.useNodeAddresses(layer.nodeAddresses));
     for (const { name, ifindex } of layer.devices) ifindexes[name] = ifindex;

@@ -1,0 +1,120 @@
+import { layouts } from './abi';
+import type { HintChange } from './hint-table';
+import { specOf } from './service';
+import { defineService, type ServiceDefinition } from './service-definition';
+import type { ServiceSpec } from './spec';
+import type { ServiceRecord } from './table-image';
+import type { Datapath, MapOperation } from '../types/native';
+
+type Dump = Awaited<ReturnType<Datapath['dump']>>;
+
+/** What is stored of a service besides what the other tables hold of it. */
+export interface StoredDefinition {
+  /** Its key: see `ServiceNumbers`. */
+  readonly group: number;
+  /** By the position of the frontend in the definition. */
+  readonly ids: readonly number[];
+  readonly definition: ServiceDefinition;
+}
+
+interface StoredText {
+  readonly ids: readonly number[];
+  readonly spec: ServiceSpec;
+}
+
+const map = 'definitions';
+const { size: keySize, fields: key } = layouts.lb_definition_key;
+const { size: partSize } = layouts.lb_definition;
+
+/**
+ * The definitions of services as text, for the process that comes next: the other tables hold what the programs need,
+ * and neither names nor the backends that are not on offer. A definition is written before what it describes and removed
+ * after it, so no entry of the other tables is without one.
+ */
+export class DefinitionTable {
+  /** Parts in the kernel, by group. */
+  readonly #parts = new Map<number, number>();
+
+  /** What the kernel holds already. */
+  adopt(group: number, parts: number): void {
+    this.#parts.set(group, Math.max(parts, this.#parts.get(group) ?? 0));
+  }
+
+  /** The operations to run before and after a change of services, which becomes the new state. */
+  change(removed: Iterable<ServiceRecord>, added: Iterable<ServiceRecord>): HintChange {
+    const fresh = new Set(added);
+    const before = new Map<number, number>();
+    for (const record of removed) {
+      const { group } = record.numbers;
+      if (fresh.delete(record)) continue;
+      before.set(group, this.#parts.get(group) ?? 0);
+      this.#parts.delete(group);
+    }
+    const [keys, values]: [Uint8Array[], Uint8Array[]] = [[], []];
+    for (const record of fresh) {
+      const { group } = record.numbers;
+      const text = textOf(record);
+      const parts = text.length / partSize;
+      for (let part = 0; part < parts; part++) keys.push(encodeKey(group, part));
+      values.push(text);
+      this.#parts.set(group, parts);
+    }
+    const gone: Uint8Array[] = [];
+    for (const [group, parts] of before)
+      for (let part = this.#parts.get(group) ?? 0; part < parts; part++) gone.push(encodeKey(group, part));
+    return { before: operation(keys, values), after: operation(gone) };
+  }
+}
+
+/** Keys alone are deleted. */
+function operation(keys: readonly Uint8Array[], values?: readonly Uint8Array[]): MapOperation[] {
+  if (keys.length === 0) return [];
+  const joined = Buffer.concat(keys);
+  if (!values) return [{ map, kind: 'delete', keys: joined }];
+  return [{ map, kind: 'update', keys: joined, values: Buffer.concat(values) }];
+}
+
+function encodeKey(group: number, part: number): Uint8Array {
+  const bytes = new Uint8Array(keySize);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(key.group.offset, group, true);
+  view.setUint32(key.part.offset, part, true);
+  return bytes;
+}
+
+/** Padded to whole parts. */
+function textOf({ definition, ids }: ServiceRecord): Uint8Array {
+  const stored: StoredText = { ids, spec: specOf(definition) };
+  const text = Buffer.from(JSON.stringify(stored));
+  const padded = Buffer.alloc(Math.ceil(text.length / partSize) * partSize);
+  text.copy(padded);
+  return padded;
+}
+
+/** What the table says, and how many parts there are of each group. A text that is none is left out. */
+export function readDefinitions({ keys, values, count }: Dump): {
+  definitions: StoredDefinition[];
+  parts: Map<number, number>;
+} {
+  const view = new DataView(keys.buffer, keys.byteOffset);
+  const texts = new Map<number, Uint8Array[]>();
+  for (let i = 0; i < count; i++) {
+    const group = view.getUint32(i * keySize + key.group.offset, true);
+    const part = view.getUint32(i * keySize + key.part.offset, true);
+    const parts = texts.get(group) ?? [];
+    parts[part] = values.subarray(i * partSize, (i + 1) * partSize);
+    texts.set(group, parts);
+  }
+  const definitions = [...texts].flatMap(([group, parts]) => parse(group, parts) ?? []);
+  return { definitions, parts: new Map([...texts].map(([group, { length }]) => [group, length])) };
+}
+
+function parse(group: number, parts: readonly Uint8Array[]): StoredDefinition | undefined {
+  try {
+    const [text = ''] = Buffer.concat(parts).toString().split('\0', 1);
+    const { ids, spec } = JSON.parse(text) as StoredText;
+    return { group, ids, definition: defineService(spec) };
+  } catch {
+    return undefined;
+  }
+}

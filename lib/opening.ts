@@ -1,0 +1,52 @@
+import { attempt } from './errors';
+import { loadOptions } from './load-options';
+import type { Options } from './options';
+import type { StateDirectory } from './state-directory';
+import { adoptTables, readerOf } from './state-tables';
+import type { Datapath, Native } from '../types/native';
+
+/** The programs in the kernel, with tables of their own or those of an earlier process. */
+export interface Loaded {
+  readonly datapath: Datapath;
+  /** With the sizes that the tables have. */
+  readonly options: Options;
+  /** Where the tables of an earlier process can be read: `datapath` itself where they are used on. */
+  readonly earlier: Datapath | undefined;
+}
+
+/** Throws `ERR_BPF_STATE` for tables of an earlier process that cannot be used. */
+export async function load(
+  native: Native,
+  options: Options,
+  state: StateDirectory | undefined,
+): Promise<Loaded> {
+  const wanted = loadOptions(options);
+  const left = state?.earlier;
+  const adoption =
+    left &&
+    (await attempt('look at the tables of an earlier process', () => adoptTables(native, left, wanted)));
+  const datapath = await attempt('load the programs', () => native.load(adoption?.load ?? wanted));
+  if (!adoption) return { datapath, options, earlier: undefined };
+  const resized = { ...options, capacity: resize(options.capacity, adoption.sizes) };
+  if (adoption.inPlace) return { datapath, options: resized, earlier: datapath };
+  try {
+    const earlier = await attempt('read the tables of an earlier process', async () =>
+      native.load(await readerOf(native, left)),
+    );
+    return { datapath, options: resized, earlier };
+  } catch (error) {
+    datapath.close();
+    throw error;
+  }
+}
+
+/** Tables of connections keep the size that they have. */
+function resize(capacity: Options['capacity'], sizes: Readonly<Record<string, number>>): Options['capacity'] {
+  return {
+    ...capacity,
+    sockets: sizes['origins'] ?? capacity.sockets,
+    flows: sizes['flows4'] ?? capacity.flows,
+    affinities: sizes['affinities'] ?? capacity.affinities,
+    fragments: sizes['fragments'] ?? capacity.fragments,
+  };
+}
