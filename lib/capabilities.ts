@@ -12,6 +12,15 @@ const bits = {
 /** A capability that the library may need: see capabilities(7). */
 export type Capability = keyof typeof bits;
 
+/** What each is for. */
+export const capabilities: readonly { readonly name: Capability; readonly purpose: string }[] = [
+  { name: 'CAP_BPF', purpose: 'maps and programs' },
+  { name: 'CAP_PERFMON', purpose: 'pointer arithmetic of programs' },
+  { name: 'CAP_NET_ADMIN', purpose: 'programs of cgroups and devices, NodePorts kept free' },
+  { name: 'CAP_DAC_OVERRIDE', purpose: 'cgroups and state directories of other users' },
+  { name: 'CAP_SYS_ADMIN', purpose: 'mounting bpffs, network namespaces that are left alone' },
+];
+
 /** Without these nothing is loaded or attached. */
 export const required = ['CAP_BPF', 'CAP_PERFMON', 'CAP_NET_ADMIN'] as const satisfies readonly Capability[];
 

@@ -28,6 +28,8 @@ import {
 } from './options';
 import { type Plan, planServices } from './plan';
 import { PortReservation } from './port-range';
+import { judge, Probe } from './probe';
+import { readProbeFacts } from './probe-facts';
 import { tables } from './programs';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
@@ -182,6 +184,18 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     } finally {
       if (loaded.earlier !== loaded.datapath) loaded.earlier?.close();
     }
+  }
+
+  /**
+   * What could be done here, by this process on this kernel, and for what cannot, why not and what would help. Changes
+   * nothing: nothing is attached or pinned, and the maps and programs that are made for asking are gone at once.
+   * Needs no privileges; without them the kernel gives no answers, and that is what is told then.
+   *
+   * Throws `ERR_BPF_INVALID_OPTION` and `ERR_BPF_UNSUPPORTED`.
+   */
+  static async probe({ cgroup, stateDir }: Pick<OpenOptions, 'cgroup' | 'stateDir'> = {}): Promise<Probe> {
+    const options = parseOptions({ ...(cgroup && { cgroup }), ...(stateDir && { stateDir }) });
+    return new Probe(judge(await readProbeFacts(loadNative(), options)));
   }
 
   /** The selected devices. */

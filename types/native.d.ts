@@ -61,6 +61,32 @@ export interface Native {
   detachFilter(path: string, ifindex: number, direction: 'ingress' | 'egress', filter: FilterPlace): void;
   /** statfs(2): the file system's magic number (0xcafe4a11 for bpffs, 0x63677270 for cgroup2). */
   filesystemType(path: string): number;
+  /**
+   * What this kernel has and lets the process use, each in the order of the questions. Loads tiny programs and makes
+   * maps, which are gone afterwards; attaches and pins nothing.
+   */
+  features(questions: FeatureQuestions): Promise<FeatureAnswers>;
+}
+
+/** By the kernel's numbers (BPF_PROG_TYPE_*, BPF_MAP_TYPE_*, BPF_FUNC_*), and the names of kfuncs. */
+export interface FeatureQuestions {
+  programTypes: readonly number[];
+  mapTypes: readonly number[];
+  helpers: readonly { programType: number; helper: number }[];
+  functions: readonly string[];
+}
+
+export interface FeatureAnswers {
+  /** Why no plain map can be made, as in `code` of an error. */
+  mapError: string | undefined;
+  programTypes: boolean[];
+  mapTypes: boolean[];
+  helpers: boolean[];
+  functions: boolean[];
+  /** Why the tcx programs of the loopback device cannot be asked for: `'EINVAL'` where the kernel has no tcx. */
+  tcxError: string | undefined;
+  /** membarrier(2) has MEMBARRIER_CMD_GLOBAL. */
+  gracePeriod: boolean;
 }
 
 /** Something that goes on until it is closed. Garbage collection closes it too. */

@@ -106,6 +106,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("mountBpffs", Napi::Function::New<Callable<MountBpffsAt>>(env, "mountBpffs"));
   exports.Set("filesystemType",
               Napi::Function::New<Callable<GetFilesystemType>>(env, "filesystemType"));
+  exports.Set("features", Napi::Function::New<Callable<GetFeatures>>(env, "features"));
   exports.Set("detachLink", Napi::Function::New<Callable<DetachLink>>(env, "detachLink"));
   exports.Set("pinnedLink", Napi::Function::New<Callable<GetPinnedLink>>(env, "pinnedLink"));
   exports.Set("pinnedMap", Napi::Function::New<Callable<GetPinnedMap>>(env, "pinnedMap"));

@@ -6,6 +6,7 @@
 #include "canary.h"
 #include "errors.h"
 #include "javascript.h"
+#include "kernel_features.h"
 #include "rtnetlink.h"
 #include "system.h"
 
@@ -62,6 +63,56 @@ Napi::Array ToArray(Napi::Env env, const std::vector<Item>& items) {
     array.Set(i, ToObject(env, items[i]));
   }
   return array;
+}
+
+template <typename Read>
+auto ListArgument(const Napi::Value& value, const std::string& name, Read read) {
+  const Napi::Array array = ArrayArgument(value, name);
+  std::vector<decltype(read(value, name))> list;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    list.push_back(read(array.Get(i), name + "[" + std::to_string(i) + "]"));
+  }
+  return list;
+}
+
+uint32_t NumberArgument(const Napi::Value& value, const std::string& name) {
+  return static_cast<uint32_t>(IntegerArgument(value, name, INT32_MAX));
+}
+
+FeatureQuestions FeatureQuestionsArgument(const Napi::Value& value) {
+  const Napi::Object given = ObjectArgument(value, "questions");
+  return {ListArgument(given.Get("programTypes"), "programTypes", NumberArgument),
+          ListArgument(given.Get("mapTypes"), "mapTypes", NumberArgument),
+          ListArgument(given.Get("helpers"), "helpers",
+                       [](const Napi::Value& value, const std::string& name) {
+                         const Napi::Object helper = ObjectArgument(value, name);
+                         return HelperQuestion{
+                             NumberArgument(helper.Get("programType"), name + ".programType"),
+                             NumberArgument(helper.Get("helper"), name + ".helper")};
+                       }),
+          ListArgument(given.Get("functions"), "functions", StringArgument)};
+}
+
+Napi::Array ToArray(Napi::Env env, const std::vector<bool>& answers) {
+  Napi::Array array = Napi::Array::New(env, answers.size());
+  for (uint32_t i = 0; i < answers.size(); ++i) array.Set(i, Napi::Boolean::New(env, answers[i]));
+  return array;
+}
+
+Napi::Value ErrorName(Napi::Env env, int error) {
+  return error == 0 ? env.Undefined() : Napi::String::New(env, ErrorCode(error));
+}
+
+Napi::Object ToObject(Napi::Env env, const FeatureAnswers& answers) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("mapError", ErrorName(env, answers.map_error));
+  object.Set("programTypes", ToArray(env, answers.program_types));
+  object.Set("mapTypes", ToArray(env, answers.map_types));
+  object.Set("helpers", ToArray(env, answers.helpers));
+  object.Set("functions", ToArray(env, answers.functions));
+  object.Set("tcxError", ErrorName(env, answers.tcx_error));
+  object.Set("gracePeriod", answers.grace_period);
+  return object;
 }
 
 }  // namespace
@@ -123,6 +174,13 @@ Napi::Value MountBpffsAt(const Napi::CallbackInfo& info) {
 Napi::Value GetFilesystemType(const Napi::CallbackInfo& info) {
   const uint64_t type = FilesystemType(StringArgument(info[0], "path"));
   return Napi::Number::New(info.Env(), static_cast<double>(type));
+}
+
+Napi::Value GetFeatures(const Napi::CallbackInfo& info) {
+  return PromiseWorker<FeatureAnswers>::Start(
+      info.Env(), "bpf-lb features", Napi::Object::New(info.Env()),
+      [questions = FeatureQuestionsArgument(info[0])] { return AskKernel(questions); },
+      [](Napi::Env env, const FeatureAnswers& answers) { return ToObject(env, answers); });
 }
 
 }  // namespace lb

@@ -13,5 +13,6 @@ Napi::Value RunCanary(const Napi::CallbackInfo& info);
 Napi::Value AwaitGracePeriod(const Napi::CallbackInfo& info);
 Napi::Value MountBpffsAt(const Napi::CallbackInfo& info);
 Napi::Value GetFilesystemType(const Napi::CallbackInfo& info);
+Napi::Value GetFeatures(const Napi::CallbackInfo& info);
 
 }  // namespace lb

@@ -170,4 +170,31 @@ describe('privileges: as another user than root', () => {
     assert.equal((await agent.status(lb)).socketLB.enabled, true);
     await agent.close(lb);
   });
+
+  it('probe() tells what is missing for what', async () => {
+    const where = { cgroup: delegated, stateDir: path.join(bpffs, 'state') };
+    const missing = async (agent: Remote<NodeFunctions>) => {
+      const { features, privileges } = await agent.probe(where);
+      const present = privileges.capabilities.filter((each) => each.present).map(({ name }) => name);
+      const reasons = Object.entries(features).flatMap(([name, feature]) =>
+        feature.available ? [] : [[name, feature.reason] as const],
+      );
+      return { present, reasons: Object.fromEntries(reasons) };
+    };
+    const { present, reasons } = await missing(await node(...required));
+    assert.deepEqual(present, required);
+    assert.deepEqual(reasons, { namespaceExceptions: 'the process lacks CAP_SYS_ADMIN' });
+
+    const less = (await missing(await node('CAP_BPF', 'CAP_PERFMON'))).reasons;
+    const lacks = 'the process lacks CAP_NET_ADMIN';
+    assert.deepEqual([less.sockets, less.devices, less.stateDirectory], [lacks, lacks, lacks]);
+    assert.ok(less.portReservation);
+
+    const elsewhere = await (
+      await node(...required)
+    ).probe({ cgroup: cluster.nodes[0].cgroup, stateDir: '/proc/state' });
+    const { sockets, stateDirectory } = elsewhere.features;
+    assert.match(JSON.stringify(sockets), /may not make cgroups in .* CAP_DAC_OVERRIDE/);
+    assert.match(JSON.stringify(stateDirectory), /may not write to \/proc/);
+  });
 });

@@ -57,6 +57,8 @@ const functions = {
     deviceFailures.set(last, failures);
     return last;
   },
+  probe: async (options?: Parameters<typeof LoadBalancer.probe>[0]) =>
+    (await LoadBalancer.probe(options)).data,
   upsertService: async (id: number, spec: ServiceSpec) => describe(await at(id).upsertService(spec)),
   /** All calls are made in one tick. */
   upsertServices: (id: number, specs: readonly ServiceSpec[]) =>
