@@ -247,10 +247,10 @@ class RecordReader {
 
   /** Shares the Maglev tables of the services that were read before. */
   #withTables(record: ServiceRecord): ServiceRecord | undefined {
-    const placements: Partial<Record<Family, PlacedRange>> = {};
+    const placements = { ...record.placements };
     for (const family of families) {
-      const placed = record.placements[family];
-      if (!placed) continue;
+      const placed = placements[family];
+      if (!placed?.maglev && !placed?.localMaglev) continue;
       const { backends, count, maglev, localMaglev } = placed;
       const [cluster, local] = [
         this.#adoptTable(backends.slice(0, count), maglev),

@@ -437,7 +437,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
         if (!isDeepStrictEqual(nodeAddresses, this.#table.nodeAddresses)) tx.useNodeAddresses(nodeAddresses);
       }, true);
     } catch (error) {
-      if (patterns) {
+      if (patterns && this.#opened) {
         /* The devices may have gone over before the kernel refused the services. */
         this.#patterns = before;
         await this.#queue.add(() => this.#deviceLayer.select(before, true), true).catch(() => undefined);

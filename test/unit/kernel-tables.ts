@@ -12,6 +12,7 @@ const sizes: Record<string, { key: number; value: number }> = {
   frontends6: { key: layouts.lb_address6.size, value: layouts.lb_frontend_info.size },
   ranges4: { key: layouts.lb_range4.size, value: 1 },
   ranges6: { key: layouts.lb_range6.size, value: 1 },
+  definitions: { key: layouts.lb_definition_key.size, value: layouts.lb_definition.size },
 };
 
 /** Service tables as the kernel keeps them: what operations of the addon do, done to plain memory. */
@@ -30,7 +31,29 @@ export class KernelTables {
       ),
       ports: new Uint8Array(65536),
       networks: new Uint8Array(65536),
+      state: new Uint8Array(layouts.lb_state.size),
     };
+  }
+
+  /** The same contents, apart. */
+  clone(): KernelTables {
+    const copy = new KernelTables(0);
+    for (const [map, elements] of Object.entries(this.hashes)) copy.hashes[map] = new Map(elements);
+    for (const [map, bytes] of Object.entries(this.arrays)) copy.arrays[map] = bytes.slice();
+    return copy;
+  }
+
+  /** As the addon gives out the elements of a hash table. */
+  dump(map: string) {
+    const elements = [...(this.hashes[map] ?? [])];
+    const keys = Uint8Array.from(Buffer.from(elements.map(([key]) => key).join(''), 'hex'));
+    const values = Uint8Array.from(Buffer.concat(elements.map(([, value]) => value)));
+    return Promise.resolve({ keys, values, count: elements.length });
+  }
+
+  /** As the addon gives out bytes of an array. */
+  read(map: string, offset: number, length: number): Uint8Array {
+    return (this.arrays[map] as Uint8Array).slice(offset, offset + length);
   }
 
   /** Carries out at most `limit` of the operations. Returns how many. */

@@ -64,6 +64,7 @@ const functions = {
   upsertServices: (id: number, specs: readonly ServiceSpec[]) =>
     Promise.all(specs.map(async (spec) => describe(await at(id).upsertService(spec)))),
   deleteService: (id: number, name: string) => at(id).deleteService(name),
+  synced: (id: number) => at(id).synced(),
   apply: (id: number, specs: readonly ServiceSpec[]) => at(id).apply(specs),
   plan: (id: number, specs: readonly ServiceSpec[]) => at(id).plan(specs),
   async selectDevices(id: number, patterns?: readonly string[]) {

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import type { OpenOptions, ServiceSpec } from '../../lib';
+import { Cleanup } from '../support/cleanup';
+import type { NodeFunctions } from '../support/cluster/agent';
+import { smallCapacity } from '../support/cluster/load-balancer';
+import { start } from '../support/cluster/process';
+import { useTwoNodes } from '../support/cluster/suite';
+import { programsAtCgroup } from './kernel';
+import { ask, assertBalanced, backendsOf, both, families, ways } from './ways';
+
+describe('a LoadBalancer on the state of an earlier one', () => {
+  const cluster = useTwoNodes();
+  const clusterIP = { 4: { address: '10.96.0.1', port: 80 }, 6: { address: 'fd00:96::1', port: 80 } };
+  const nodePort = 30080;
+  let stateDir: string;
+
+  beforeEach(() => {
+    const made = mkdtempSync(path.join(tmpdir(), 'bpf-lb-adopted-'));
+    stateDir = made;
+    cluster.cleanupEach.add(() => {
+      execFileSync('umount', [made]);
+      rmSync(made, { recursive: true });
+    });
+  });
+
+  const web = (name = 'web'): ServiceSpec => ({
+    name,
+    frontends: [
+      ...families.flatMap((family) => both({ type: 'ClusterIP', ...clusterIP[family] })),
+      ...both({ type: 'NodePort', port: nodePort }),
+    ],
+    backends: backendsOf(cluster.pods, cluster.nodes[0]),
+  });
+
+  const other: ServiceSpec = {
+    name: 'other',
+    frontends: [{ type: 'ClusterIP', address: '10.96.0.2', port: 80 }],
+    backends: [],
+  };
+
+  /** In a process of its own, which can be killed. */
+  async function open(options: OpenOptions = {}) {
+    const [node] = cluster.nodes;
+    const killed = new Cleanup();
+    cluster.cleanupEach.add(() => killed.run());
+    const agent = await start<NodeFunctions>(killed, { namespace: node.namespace }, 'agent.ts');
+    const given = { cgroup: node.cgroup, capacity: smallCapacity, stateDir, devices: ['eth0'], ...options };
+    try {
+      return { agent, id: await agent.open(given), kill: () => killed.run() };
+    } catch (error) {
+      await killed.run();
+      throw error;
+    }
+  }
+
+  /** The kernel has entries of its own in a bpffs. */
+  const generations = () => readdirSync(stateDir).filter((name) => /^\d+$/.test(name));
+
+  /** Ends what the test has left open. */
+  async function closeAll(options: OpenOptions = {}): Promise<void> {
+    const { agent, id, kill } = await open(options);
+    await agent.close(id);
+    await kill();
+    assert.deepEqual(programsAtCgroup(cluster.nodes[0].cgroup), []);
+    assert.deepEqual(generations(), []);
+  }
+
+  async function assertServed(): Promise<void> {
+    for (const family of families) {
+      const outside = { address: cluster.nodes[0].addresses[family], port: nodePort };
+      for (const way of ways) {
+        const pod = await cluster.nodes[0].pods[0].peer();
+        assertBalanced(await ask(pod, way, clusterIP[family]), clusterIP[family], cluster.pods);
+        assertBalanced(await ask(await cluster.client.peer(), way, outside), outside, cluster.pods);
+      }
+    }
+  }
+
+  /** Connections through both paths. Returns what checks that they live, and with the names that they had. */
+  async function connectAll() {
+    const [pod, client] = await Promise.all([cluster.nodes[0].pods[0].peer(), cluster.client.peer()]);
+    const made = await Promise.all(
+      families
+        .flatMap((family) => [
+          { peer: pod, to: clusterIP[family] },
+          { peer: client, to: { address: cluster.nodes[0].addresses[family], port: nodePort } },
+        ])
+        .map(async ({ peer, to }) => ({ peer, to, id: (await peer.open(to)).id })),
+    );
+    cluster.cleanupEach.add(async () => {
+      /* Nobody translates a FIN any more. */
+      for (const { peer, id } of made) await peer.dropConnection(id, true);
+    });
+    return async () => {
+      for (const { peer, to, id } of made) {
+        assert.equal(await peer.echo(id, 'still here'), 'still here');
+        assert.deepEqual(await peer.peerName(id), to);
+      }
+    };
+  }
+
+  it('keeps services, ids and connections when the process is killed, and deletes nothing before synced()', async () => {
+    const first = await open();
+    await first.agent.upsertServices(first.id, [web(), other]);
+    const listing = await first.agent.formatServices(first.id);
+    const assertAlive = await connectAll();
+    await first.kill();
+    await assertServed();
+    await assertAlive();
+
+    const second = await open();
+    assert.equal(await second.agent.formatServices(second.id), listing);
+    await assertServed();
+    await assertAlive();
+    const plan = await second.agent.plan(second.id, [web(), other]);
+    assert.equal(plan.unchanged, 2);
+    await second.agent.upsertService(second.id, web());
+    assert.deepEqual(await second.agent.synced(second.id), ['other']);
+    assert.deepEqual(await second.agent.synced(second.id), []);
+    await assertServed();
+    await assertAlive();
+    assert.doesNotMatch(await second.agent.formatServices(second.id), /10\.96\.0\.2/);
+    await second.kill();
+    await closeAll();
+  });
+
+  it('fills tables of another size, and keeps ids and connections', async () => {
+    const first = await open();
+    await first.agent.upsertServices(first.id, [other, web()]);
+    const listing = await first.agent.formatServices(first.id);
+    const assertAlive = await connectAll();
+    await first.kill();
+    const larger = { capacity: { ...smallCapacity, frontends: 2048, backends: 8192 } };
+    const second = await open(larger);
+    assert.equal(await second.agent.formatServices(second.id), listing);
+    await assertServed();
+    await assertAlive();
+    assert.equal((await second.agent.metrics(second.id)).tables['services4']?.capacity, 2048);
+    await second.kill();
+    await closeAll(larger);
+  });
+
+  it('lets the earlier one serve on when it cannot be opened', async () => {
+    const first = await open();
+    await first.agent.upsertServices(first.id, [web(), other]);
+    const assertAlive = await connectAll();
+    await first.kill();
+    await assert.rejects(open({ devices: ['eth0', 'nowhere0'] }), { code: 'ERR_BPF_NO_DEVICE' });
+    await assertServed();
+    const small = { ...smallCapacity, frontends: 2 };
+    await assert.rejects(open({ capacity: small }), { code: 'ERR_BPF_MAP_FULL' });
+    await assertServed();
+    await assertAlive();
+    await closeAll();
+  });
+
+  it('is refused what a newer library has written', async () => {
+    const first = await open();
+    await first.agent.upsertService(first.id, web());
+    await first.kill();
+    const [generation = ''] = generations();
+    const pin = path.join(stateDir, generation, 'state');
+    const value = (version: number) =>
+      ['map', 'update', 'pinned', pin, 'key', '0', '0', '0', '0', 'value', String(version)].concat(
+        Array<string>(19).fill('0'),
+      );
+    execFileSync('bpftool', value(2));
+    await assert.rejects(open(), { code: 'ERR_BPF_STATE', message: /version 2 .* newer/ });
+    await assertServed();
+    execFileSync('bpftool', value(1));
+    await closeAll();
+  });
+
+  it('is refused the directory of a process that lives, by its id', async () => {
+    const first = await open();
+    await assert.rejects(open(), { code: 'ERR_BPF_STATE_LOCKED', message: /of process \d+:/ });
+    await first.kill();
+    await closeAll();
+  });
+});
