@@ -1,5 +1,5 @@
-import { FlowFlag, layouts } from './abi';
-import { type Family, families, formatAddress, formatEndpoint } from './address';
+import { formatEndpoint } from './address';
+import { flowEntries, type FlowEntry, flowTables } from './flow-table';
 import type { ServiceDefinition } from './service-definition';
 import type { ServiceTable } from './service-table';
 import { type DatagramFlow, makesDatagramsStale, staleDatagrams } from './stale-datagrams';
@@ -11,16 +11,8 @@ export interface DefinitionChange {
   readonly after: ServiceDefinition | undefined;
 }
 
-interface Field {
-  readonly offset: number;
-  readonly size: number;
-}
-
-type Dump = Awaited<ReturnType<Datapath['dump']>>;
-
 const udp = 17;
 const attempts = 4;
-const { flags } = layouts.lb_flow.fields;
 
 /**
  * Takes UDP flows of packets away from backends that their services have no more: nothing else would end them as long as
@@ -85,48 +77,20 @@ export class DatagramFlows {
       const owner = this.#table.owners.get(`${formatEndpoint(to.address, to.port)}/UDP`);
       return owner !== undefined && !changes.has(owner);
     };
-    for (const family of families) {
-      /* In the order in which flows move from one to the other. */
-      for (const map of [`pending${family}`, `flows${family}`]) {
-        const dump = await this.#datapath.dump(map);
-        const keys = keysOf(dump, family, (flow) => isStale(flow) && !isOthers(flow));
-        if (keys.byteLength === 0) continue;
-        found = true;
-        const operation: MapOperation = { map, kind: 'delete', keys };
-        await this.#datapath.commit([operation]);
-      }
+    const isChosen = (entry: FlowEntry) => {
+      if (entry.protocol !== udp || entry.isOfHost) return false;
+      const flow = { to: entry.frontend, peer: entry.backend };
+      return isStale(flow) && !isOthers(flow);
+    };
+    for (const { map, family } of flowTables) {
+      const dump = await this.#datapath.dump(map);
+      const keys: Uint8Array[] = [];
+      for (const entry of flowEntries(dump, family)) if (isChosen(entry)) keys.push(entry.key);
+      if (keys.length === 0) continue;
+      found = true;
+      const operation: MapOperation = { map, kind: 'delete', keys: Buffer.concat(keys) };
+      await this.#datapath.commit([operation]);
     }
     return found;
   }
-}
-
-/** Keys of entries of UDP flows, in either direction, that are chosen. */
-function keysOf(dump: Dump, family: Family, choose: (flow: DatagramFlow) => boolean): Uint8Array {
-  const tuple = layouts[`lb_tuple${family}`];
-  const entry = layouts[`lb_flow${family}`];
-  const { saddr, daddr, sport, dport, protocol } = tuple.fields;
-  const [keys, values] = [
-    Buffer.from(dump.keys.buffer, dump.keys.byteOffset),
-    Buffer.from(dump.values.buffer, dump.values.byteOffset),
-  ];
-  const endpoint = (bytes: Buffer, at: number, address: Field, port: Field) => ({
-    address: formatAddress(bytes.subarray(at + address.offset, at + address.offset + address.size)).text,
-    port: bytes.readUInt16BE(at + port.offset),
-  });
-  const chosen: Uint8Array[] = [];
-  for (let i = 0; i < dump.count; i++) {
-    const key = i * tuple.size;
-    if (keys[key + protocol.offset] !== udp) continue;
-    const value = i * entry.size;
-    const flowFlags = values[value + entry.fields.flow.offset + flags.offset] as number;
-    /* Those of the node itself are of no service. */
-    if (flowFlags & FlowFlag.HOST) continue;
-    const to = value + entry.fields.to.offset;
-    const flow =
-      flowFlags & FlowFlag.REPLY
-        ? { to: endpoint(values, to, saddr, sport), peer: endpoint(keys, key, saddr, sport) }
-        : { to: endpoint(keys, key, daddr, dport), peer: endpoint(values, to, daddr, dport) };
-    if (choose(flow)) chosen.push(keys.subarray(key, key + tuple.size));
-  }
-  return Buffer.concat(chosen);
 }

@@ -1,4 +1,5 @@
 import { layouts } from './abi';
+import { type Progress, progressOf, withProgress } from './carry-over';
 import type { HintChange } from './hint-table';
 import { specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
@@ -20,6 +21,7 @@ export interface StoredDefinition {
 interface StoredText {
   readonly ids: readonly number[];
   readonly spec: ServiceSpec;
+  readonly progress?: Progress | undefined;
 }
 
 const map = 'definitions';
@@ -84,7 +86,7 @@ function encodeKey(group: number, part: number): Uint8Array {
 
 /** Padded to whole parts. */
 function textOf({ definition, ids }: ServiceRecord): Uint8Array {
-  const stored: StoredText = { ids, spec: specOf(definition) };
+  const stored: StoredText = { ids, spec: specOf(definition), progress: progressOf(definition) };
   const text = Buffer.from(JSON.stringify(stored));
   const padded = Buffer.alloc(Math.ceil(text.length / partSize) * partSize);
   text.copy(padded);
@@ -112,8 +114,8 @@ export function readDefinitions({ keys, values, count }: Dump): {
 function parse(group: number, parts: readonly Uint8Array[]): StoredDefinition | undefined {
   try {
     const [text = ''] = Buffer.concat(parts).toString().split('\0', 1);
-    const { ids, spec } = JSON.parse(text) as StoredText;
-    return { group, ids, definition: defineService(spec) };
+    const { ids, spec, progress = {} } = JSON.parse(text) as StoredText;
+    return { group, ids, definition: withProgress(defineService(spec), progress) };
   } catch {
     return undefined;
   }

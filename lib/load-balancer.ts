@@ -43,6 +43,7 @@ import { Explainer } from './simulator/explainer';
 import { KernelTables } from './simulator/kernel-tables';
 import { parseQuery, type Query } from './simulator/query';
 import type { Verdict } from './simulator/verdict';
+import { SlowStarts } from './slow-starts';
 import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
@@ -94,6 +95,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #table: ServiceTable;
   readonly #queue: CommitQueue;
   readonly #datagramFlows: DatagramFlows;
+  readonly #slowStarts: SlowStarts;
   readonly #deviceLayer: DeviceLayer;
   readonly #hooks: Hooks;
   readonly #owner: ServiceOwner;
@@ -132,8 +134,13 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     );
     this.#exceptions = new SocketExceptionTable(native);
     this.#datagramFlows = new DatagramFlows(datapath, this.#table);
+    this.#slowStarts = new SlowStarts(
+      (stage) => this.#queue.add(stage),
+      (name) => this.#table.records.get(name)?.definition,
+    );
     this.#queue = new CommitQueue(native, this.#table, datapath, (changes) => {
       if (this.#deviceLayer.devices.length > 0) this.#datagramFlows.note(changes);
+      for (const { before, after } of changes) this.#slowStarts.follow((before ?? after)!.name, after);
     });
     this.#owner = {
       record: (name: string) => this.#table.records.get(name),
@@ -407,6 +414,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#queue.add((tx) => torn.forEach((definition) => tx.rewrite(definition)), true);
     await attempt('clean the tables of an earlier process', () => this.#datapath.commit(leftovers));
     for (const range of retired) this.#table.retire(range);
+    for (const [name, { definition }] of this.#table.records) this.#slowStarts.follow(name, definition);
   }
 
   async #setExceptions(exceptions: Required<SocketExceptions>): Promise<void> {
@@ -505,6 +513,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
 
   async #settle(): Promise<void> {
     this.#follower?.close();
+    this.#slowStarts.close();
     this.#events?.close();
     await this.#queue.idle();
     await this.#datagramFlows.idle();

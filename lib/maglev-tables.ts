@@ -2,6 +2,7 @@ import { layouts, MaglevLimit } from './abi';
 import { type MaglevBackend, maglevTable } from './maglev';
 import { RangeAllocator } from './range-allocator';
 import type { BackendDefinition } from './service-definition';
+import { weightsOf } from './slow-start';
 import type { MapOperation } from '../types/native';
 
 const slotsPerWord = MaglevLimit.SLOTS_PER_WORD;
@@ -129,8 +130,9 @@ function keyOf(named: readonly MaglevBackend[], size: number): string {
 function identify(backends: readonly BackendDefinition[]): MaglevBackend[] {
   const addresses = new Set(backends.map(({ address }) => address));
   const byAddress = addresses.size === backends.length;
-  return backends.map(({ address, port, weight }) => ({
+  const weights = weightsOf(backends);
+  return backends.map(({ address, port }, i) => ({
     id: byAddress ? address : `${address} ${port}`,
-    weight,
+    weight: weights[i] as number,
   }));
 }

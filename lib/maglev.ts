@@ -5,7 +5,7 @@ import { isPrime } from './prime';
 export interface MaglevBackend {
   /** The same on every node, unique in the table. */
   readonly id: string;
-  /** An integer, 0 to 65535; in proportion to it the backend gets slots. */
+  /** A non-negative integer; in proportion to it the backend gets slots. */
   readonly weight: number;
 }
 

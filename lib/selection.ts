@@ -1,6 +1,7 @@
 import type { Family } from './address';
 import { type AliasTable, aliasTable } from './alias-table';
 import type { BackendDefinition, ServiceDefinition } from './service-definition';
+import { weightsOf } from './slow-start';
 import type { Algorithm } from './spec';
 
 /** Which backends of a service a family's frontends offer, in the order of their range. */
@@ -23,18 +24,19 @@ export interface Selection {
 
 /**
  * Active backends, or, when there is none that is on offer, the terminating ones (KEP-1669), which topology does not
- * concern (KEP-2433). A weight of zero takes none.
+ * concern (KEP-2433). A weight of zero takes none, nor does one that drains.
  */
 function usableOf(
   backends: readonly BackendDefinition[],
   isOffered: (b: BackendDefinition) => boolean,
 ): readonly BackendDefinition[] {
-  const active = backends.filter((b) => b.state === 'active' && b.weight > 0 && isOffered(b));
-  return active.length > 0 ? active : backends.filter((b) => b.state === 'terminating' && b.weight > 0);
+  const serving = backends.filter(isServing);
+  const active = serving.filter((b) => b.state === 'active' && isOffered(b));
+  return active.length > 0 ? active : serving.filter((b) => b.state === 'terminating');
 }
 
-function isServing({ state, weight }: BackendDefinition): boolean {
-  return (state === 'active' || state === 'terminating') && weight > 0;
+function isServing({ state, weight, draining }: BackendDefinition): boolean {
+  return (state === 'active' || state === 'terminating') && weight > 0 && !draining;
 }
 
 /** An order that every node has, whatever the order in which it was told of the backends. */
@@ -86,16 +88,17 @@ export function selectBackends(
 }
 
 /** On offer to all, and on another node. */
-function isPlain({ state, local, weight, clusterWide }: BackendDefinition): boolean {
-  return state === 'active' && !local && weight === 1 && clusterWide;
+function isPlain({ state, local, weight, clusterWide, draining, ramp }: BackendDefinition): boolean {
+  return state === 'active' && !local && weight === 1 && clusterWide && !draining && !ramp;
 }
 
 function isUneven(backends: readonly BackendDefinition[]): boolean {
-  return backends.some(({ weight }) => weight !== backends[0]?.weight);
+  const weights = weightsOf(backends);
+  return weights.some((weight) => weight !== weights[0]);
 }
 
 function sharesOf(backends: readonly BackendDefinition[]): AliasTable {
-  if (backends.length > 0) return aliasTable(backends.map(({ weight }) => weight));
+  if (backends.length > 0) return aliasTable(weightsOf(backends));
   return { threshold: new Uint32Array(), alias: new Uint32Array() };
 }
 

@@ -5,6 +5,7 @@ import { type Cidr, parseCidr } from './cidr';
 import { LoadBalancerError } from './errors';
 import { Place } from './place';
 import { isPrime } from './prime';
+import type { Ramp } from './slow-start';
 import type {
   Algorithm,
   BackendSpec,
@@ -41,6 +42,10 @@ export interface BackendDefinition {
   readonly state: BackendState;
   readonly local: boolean;
   readonly clusterWide: boolean;
+  /** Given no new connections, whatever its state. Not part of what is desired: it stays until the backend goes. */
+  readonly draining?: boolean;
+  /** In slow start. Not part of what is desired either. */
+  readonly ramp?: Ramp | undefined;
 }
 
 /** A validated, canonical service. */
@@ -57,6 +62,8 @@ export interface ServiceDefinition {
   readonly affinityTimeout: number;
   readonly sourceRanges: readonly Cidr[];
   readonly sourceRangesPolicy: SourceRangesPolicy;
+  /** Seconds; 0: backends have their whole share at once. */
+  readonly slowStart: number;
 }
 
 const defaultAffinityTimeout = 10_800;
@@ -139,6 +146,12 @@ function parseSourceRangesPolicy(policy: unknown, place: Place): SourceRangesPol
   if (policy === undefined) return 'allow';
   if (policy === 'allow' || policy === 'deny') return policy;
   throw invalidOption(place, 'sourceRangesPolicy', policy, "is neither 'allow' nor 'deny'");
+}
+
+function parseSlowStart(seconds: unknown, place: Place): number {
+  if (seconds === undefined) return 0;
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= 86_400) return seconds;
+  throw invalidOption(place, 'slowStart', seconds, 'is not a number of seconds from 0 to 86400');
 }
 
 function parseBackend(spec: BackendSpec, place: Place): BackendDefinition {
@@ -295,6 +308,7 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
   const affinityTimeout = parseAffinityTimeout(spec, place);
   const sourceRangesPolicy = parseSourceRangesPolicy(spec.sourceRangesPolicy, place);
   const sourceRanges = parseSourceRanges(spec.sourceRanges, new Place(place.root));
+  const slowStart = parseSlowStart(spec.slowStart, place);
   const backends = parseBackends(spec.backends as readonly BackendSpec[], place);
   const parsed = Array.from(spec.frontends as readonly FrontendSpec[], (f, i) =>
     parseFrontend(f, place.at('frontends', i)),
@@ -325,6 +339,7 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
     affinityTimeout,
     sourceRanges,
     sourceRangesPolicy,
+    slowStart,
   };
 }
 
@@ -352,7 +367,10 @@ export function sameRanges(a: ServiceDefinition, b: ServiceDefinition): boolean 
   );
 }
 
-/** Whether both describe the same service: nothing would have to be written. */
+/**
+ * Whether both desire the same: nothing would have to be written. Drains and slow starts are not desires, but what has come
+ * of them.
+ */
 export function sameService(a: ServiceDefinition, b: ServiceDefinition): boolean {
   return (
     a.externalTrafficPolicy === b.externalTrafficPolicy &&
@@ -360,6 +378,7 @@ export function sameService(a: ServiceDefinition, b: ServiceDefinition): boolean
     a.algorithm === b.algorithm &&
     a.maglevTableSize === b.maglevTableSize &&
     a.affinityTimeout === b.affinityTimeout &&
+    a.slowStart === b.slowStart &&
     sameRanges(a, b) &&
     a.frontends.length === b.frontends.length &&
     a.backends.length === b.backends.length &&

@@ -56,7 +56,8 @@ export class ServiceList implements Iterable<Service> {
           id: record.ids[i] as number,
           frontend,
           backends: ordered.map(
-            (b, n) => `${n + 1} => ${formatEndpoint(b.address, b.port)}/${frontend.protocol} (${b.state})`,
+            (b, n) =>
+              `${n + 1} => ${formatEndpoint(b.address, b.port)}/${frontend.protocol} (${b.draining ? 'draining' : b.state})`,
           ),
         });
       });

@@ -1,5 +1,6 @@
 import { formatEndpoint } from './address';
 import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
+import { rampSteps } from './slow-start';
 import type { BackendState, FrontendType, Protocol, ServiceSpec, TrafficPolicy } from './spec';
 import type { ServiceRecord } from './table-image';
 
@@ -34,6 +35,10 @@ export class Backend {
   readonly local: boolean;
   /** Offered where the traffic policy is Cluster. */
   readonly clusterWide: boolean;
+  /** Given no new connections, whatever its state: see {@link Service.drain}. */
+  readonly draining: boolean;
+  /** What counts of its weight: 1, or from 0.1 on during a slow start. */
+  readonly share: number;
 
   /** @internal */
   constructor(definition: BackendDefinition) {
@@ -43,6 +48,8 @@ export class Backend {
     this.state = definition.state;
     this.local = definition.local;
     this.clusterWide = definition.clusterWide;
+    this.draining = definition.draining ?? false;
+    this.share = (definition.ramp?.step ?? rampSteps) / rampSteps;
   }
 
   /** `address:port`, as the field writes it. */
@@ -140,7 +147,7 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
     ...(!clusterWide && { clusterWide }),
   }));
   const { name, externalTrafficPolicy, internalTrafficPolicy, algorithm, maglevTableSize } = definition;
-  const { affinityTimeout, sourceRanges, sourceRangesPolicy } = definition;
+  const { affinityTimeout, sourceRanges, sourceRangesPolicy, slowStart } = definition;
   return {
     name,
     frontends,
@@ -154,5 +161,6 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
       sourceRanges: sourceRanges.map(({ text }) => text),
       sourceRangesPolicy,
     }),
+    ...(slowStart > 0 && { slowStart }),
   };
 }

@@ -95,4 +95,10 @@ export interface ServiceSpec {
   sourceRanges?: readonly string[];
   /** Default `'allow'`. */
   sourceRangesPolicy?: SourceRangesPolicy;
+  /**
+   * Seconds in which the share of a backend that joins a service which is there already grows from a tenth to all of what
+   * its weight gives, in ten even steps; 0 to 86400. So it is with one that becomes active again. Backends that a service
+   * begins with have their share at once. Default 0: so has every other.
+   */
+  slowStart?: number;
 }

@@ -1,4 +1,6 @@
 import { type Family, families } from './address';
+import { carryOver } from './carry-over';
+import { monotonicSeconds } from './clock';
 import type { DefinitionChange } from './datagram-flows';
 import type { ServiceNumbers } from './encode';
 import { LoadBalancerError, MapFullError } from './errors';
@@ -79,6 +81,27 @@ export class Transaction {
     const current = this.record(definition.name);
     const disowned = this.#disowned.has(definition.name);
     if (current && !disowned && sameService(current.definition, definition)) return false;
+    this.#write(
+      current ? carryOver(current.definition, definition, monotonicSeconds()) : definition,
+      current,
+    );
+    return true;
+  }
+
+  /**
+   * Makes another definition out of that of a service, which asks for the same: what has come of the service has changed, not
+   * what is desired. Returns false when there is no such service, or when it stays the same. Throws as {@link put} does.
+   */
+  alter(name: string, change: (definition: ServiceDefinition) => ServiceDefinition): boolean {
+    const current = this.record(name);
+    if (!current) return false;
+    const definition = change(current.definition);
+    if (definition === current.definition) return false;
+    this.#write(definition, current);
+    return true;
+  }
+
+  #write(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
     for (const { key } of definition.frontends) this.#checkOwner(key, definition.name);
     this.#checkEntries(definition, current);
     for (const { key } of definition.frontends) {
@@ -89,7 +112,6 @@ export class Transaction {
     const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId(definition.name));
     const numbers = this.#number(definition, current);
     this.#replace(definition.name, current, { definition, ids, numbers, placements });
-    return true;
   }
 
   /** Returns false when there is no such service. */

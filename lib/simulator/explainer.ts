@@ -105,13 +105,14 @@ export class Explainer {
 
 /** What would have to change first for the backend to be a candidate. */
 function whyExcluded(
-  { family, state, weight, local, clusterWide }: BackendDefinition,
+  { family, state, weight, local, clusterWide, draining }: BackendDefinition,
   frontend: FrontendDefinition,
   { narrowed }: Offer,
 ): ExclusionReason {
   if (family !== frontend.family) return 'other-family';
   if (state === 'quarantined' || state === 'maintenance') return state;
   if (weight === 0) return 'weight-zero';
+  if (draining) return 'draining';
   if (narrowed && !local) return 'not-local';
   if (state === 'terminating') return 'terminating';
   if (!narrowed && !clusterWide) return 'left-to-other-nodes';

@@ -40,6 +40,8 @@ export type ExclusionReason =
   | 'quarantined'
   | 'maintenance'
   | 'weight-zero'
+  /** Only of a running LoadBalancer: see {@link Service.drain}. */
+  | 'draining'
   /** Policy Local, and it runs on another node. */
   | 'not-local'
   /** Topology hints leave it to other nodes: `clusterWide: false`. */

@@ -93,6 +93,7 @@ describe('service definitions', () => {
         affinityTimeout: 0,
         sourceRanges: [],
         sourceRangesPolicy: 'allow',
+        slowStart: 0,
       },
     );
   });

@@ -1,0 +1,121 @@
+import { FlowFlag, FlowState, layouts } from './abi';
+import { type Family, families, formatAddress } from './address';
+import type { Datapath } from '../types/native';
+
+interface Field {
+  readonly offset: number;
+  readonly size: number;
+}
+
+type Dump = Awaited<ReturnType<Datapath['dump']>>;
+
+/** One end of a flow. The address is canonical. */
+export interface FlowEnd {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The tables of flows, in the order in which flows move from one to the other. */
+export const flowTables: readonly { readonly map: string; readonly family: Family }[] = families.flatMap(
+  (family) => [
+    { map: `pending${family}`, family },
+    { map: `flows${family}`, family },
+  ],
+);
+
+const flowFields = layouts.lb_flow.fields;
+
+/** One direction of a flow, as a table has it. Reads what it is asked for, because tables are large. */
+export class FlowEntry {
+  readonly #keys: Buffer;
+  readonly #values: Buffer;
+  readonly #key: number;
+  readonly #to: number;
+  readonly #flow: number;
+  readonly #tuple: (typeof layouts)['lb_tuple4' | 'lb_tuple6'];
+
+  constructor(keys: Buffer, values: Buffer, index: number, family: Family) {
+    const value = layouts[`lb_flow${family}`];
+    this.#tuple = layouts[`lb_tuple${family}`];
+    this.#keys = keys;
+    this.#values = values;
+    this.#key = index * this.#tuple.size;
+    this.#to = index * value.size + value.fields.to.offset;
+    this.#flow = index * value.size + value.fields.flow.offset;
+  }
+
+  /** Its bytes, in the memory of the dump. */
+  get key(): Uint8Array {
+    return this.#keys.subarray(this.#key, this.#key + this.#tuple.size);
+  }
+
+  /** As IP has it. */
+  get protocol(): number {
+    return this.#keys[this.#key + this.#tuple.fields.protocol.offset] as number;
+  }
+
+  /** Of the node itself, and of no service. */
+  get isOfHost(): boolean {
+    return (this.#flags & FlowFlag.HOST) !== 0;
+  }
+
+  /** The id of the frontend. */
+  get frontendId(): number {
+    return this.#values.readUInt32LE(this.#flow + flowFields.service.offset);
+  }
+
+  /** What the client asked for. */
+  get frontend(): FlowEnd {
+    return this.#isReply ? this.#source(this.#values, this.#to) : this.#destination(this.#keys, this.#key);
+  }
+
+  /** Who answers. The same as {@link frontend} where nothing was translated. */
+  get backend(): FlowEnd {
+    return this.#isReply ? this.#source(this.#keys, this.#key) : this.#destination(this.#values, this.#to);
+  }
+
+  get client(): FlowEnd {
+    return this.#isReply ? this.#destination(this.#values, this.#to) : this.#source(this.#keys, this.#key);
+  }
+
+  /** Whether it has neither been closed nor forgotten. `now` in seconds of the programs' clock. */
+  isOpen(now: number): boolean {
+    const state = this.#values[this.#flow + flowFields.state.offset];
+    const expires = this.#values.readUInt32LE(this.#flow + flowFields.expires.offset);
+    return state !== FlowState.CLOSING && ((Math.floor(now) - expires) | 0) <= 0;
+  }
+
+  get #flags(): number {
+    return this.#values[this.#flow + flowFields.flags.offset] as number;
+  }
+
+  get #isReply(): boolean {
+    return (this.#flags & FlowFlag.REPLY) !== 0;
+  }
+
+  #source(bytes: Buffer, at: number): FlowEnd {
+    return this.#end(bytes, at, this.#tuple.fields.saddr, this.#tuple.fields.sport);
+  }
+
+  #destination(bytes: Buffer, at: number): FlowEnd {
+    return this.#end(bytes, at, this.#tuple.fields.daddr, this.#tuple.fields.dport);
+  }
+
+  #end(bytes: Buffer, at: number, address: Field, port: Field): FlowEnd {
+    const start = at + address.offset;
+    return {
+      address: formatAddress(bytes.subarray(start, start + address.size)).text,
+      port: bytes.readUInt16BE(at + port.offset),
+    };
+  }
+}
+
+/** The entries of a table that was dumped. */
+export function* flowEntries(dump: Dump, family: Family): Generator<FlowEntry> {
+  const [keys, values] = [asBuffer(dump.keys), asBuffer(dump.values)];
+  for (let i = 0; i < dump.count; i++) yield new FlowEntry(keys, values, i, family);
+}
+
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
