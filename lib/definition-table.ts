@@ -114,8 +114,9 @@ export function readDefinitions({ keys, values, count }: Dump): {
 function parse(group: number, parts: readonly Uint8Array[]): StoredDefinition | undefined {
   try {
     const [text = ''] = Buffer.concat(parts).toString().split('\0', 1);
-    const { ids, spec, progress = {} } = JSON.parse(text) as StoredText;
-    return { group, ids, definition: withProgress(defineService(spec), progress) };
+    const { ids, spec, progress } = JSON.parse(text) as StoredText;
+    const definition = defineService(spec);
+    return { group, ids, definition: progress ? withProgress(definition, progress) : definition };
   } catch {
     return undefined;
   }

@@ -260,6 +260,8 @@ describe('service definitions', () => {
       [{ sessionAffinityTimeout: 86_401 }, /sessionAffinityTimeout: 86401/],
       [{ sessionAffinityTimeout: 1.5 }, /sessionAffinityTimeout: 1\.5/],
       [{ sourceRanges: '10.0.0.0/8' }, /sourceRanges: '10\.0\.0\.0\/8' is not an array/],
+      [{ slowStart: -1 }, /slowStart: -1/],
+      [{ slowStart: '30s' }, /slowStart: '30s'/],
       [{ sourceRangesPolicy: 'reject' }, /sourceRangesPolicy: 'reject'/],
     ],
   };
