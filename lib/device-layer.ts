@@ -14,6 +14,7 @@ import {
   wildcardAddresses,
 } from './device-tables';
 import { attempt, KernelError, LoadBalancerError } from './errors';
+import { deviceHookStates, type HookState, isLost } from './hook-loss';
 import { allOrNone, type Hook, type Hooks } from './hooks';
 import type { NodePortAddresses } from './node-addresses';
 import { devicePrograms } from './programs';
@@ -118,6 +119,30 @@ export class DeviceLayer {
     );
     this.#adopt(armed);
     if (change.added.length + change.removed.length + change.changed.length > 0) this.#onChange(change);
+  }
+
+  /** Every program of the devices that there are, and whether it is on its hook. */
+  async look(): Promise<HookState[]> {
+    const look = () => this.#devices.flatMap(({ name, hooks }) => deviceHookStates(name, hooks));
+    if (!look().some(isLost)) return look();
+    /* The programs of a device that has gone are nobody's loss: that is for select(). */
+    const { links } = await attempt('read the network configuration', () => this.#native.network());
+    const gone = this.#devices.filter(({ ifindex }) => !links.some((link) => link.ifindex === ifindex));
+    return look().filter(({ where }) => !gone.some(({ name }) => name === where));
+  }
+
+  /** Puts back programs that others took off devices; rejects with the first that the kernel refused. */
+  async repair(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const device of this.#devices) {
+      try {
+        const { definition, hooks } = await this.#arm(device.definition);
+        device.update(definition, hooks);
+      } catch (error) {
+        if (!isGone(error)) failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   detach(): void {

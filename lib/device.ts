@@ -66,6 +66,11 @@ export class Device {
     return this.#hooks;
   }
 
+  /** @internal */
+  get definition(): DeviceDefinition {
+    return this.#definition;
+  }
+
   /** @internal Whether it already is what the definition says. */
   is(definition: DeviceDefinition): boolean {
     return isDeepStrictEqual(this.#definition, definition);

@@ -10,6 +10,7 @@ import { explainRefusal, type Privileges, readPrivileges } from './capabilities'
  * - `ERR_BPF_MAP_FULL`: a table has not enough room; the error tells what is needed and what there is.
  * - `ERR_BPF_NO_DEVICE`: a device that was named does not exist, or cannot carry the programs.
  * - `ERR_BPF_NO_CGROUP2`: no cgroup v2 hierarchy is mounted, or the given path is not in one.
+ * - `ERR_BPF_HOOK_TAKEN`: a program of somebody else lets no other one be attached to the cgroup.
  * - `ERR_BPF_PERMISSION`: the process lacks a capability, which the message names, or a right to a directory.
  * - `ERR_BPF_UNSUPPORTED`: the kernel or the platform lacks a feature.
  * - `ERR_BPF_SYSCALL`: the kernel refused a call for another reason: see `errno` and `syscall`.
@@ -30,6 +31,7 @@ export type ErrorCode =
   | 'ERR_BPF_MAP_FULL'
   | 'ERR_BPF_NO_DEVICE'
   | 'ERR_BPF_NO_CGROUP2'
+  | 'ERR_BPF_HOOK_TAKEN'
   | 'ERR_BPF_PERMISSION'
   | 'ERR_BPF_UNSUPPORTED'
   | 'ERR_BPF_SYSCALL'

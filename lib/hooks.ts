@@ -1,6 +1,10 @@
 import { stat } from 'node:fs/promises';
+import path from 'node:path';
 
+import type { Family } from './address';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
+import type { HookLossCause } from './hook-loss';
+import { socketPrograms } from './programs';
 import type { StateDirectory } from './state-directory';
 import type { Generation } from './state-generation';
 import type { Datapath, Link, Native } from '../types/native';
@@ -13,6 +17,15 @@ export interface Hook {
   readonly program: string;
   readonly attachment: Attachment;
   readonly link: Link;
+}
+
+/** A program of somebody else, another LoadBalancer's included. */
+export interface OtherProgram {
+  /** Of the cgroup: `connect4`. */
+  readonly hook: string;
+  readonly id: number;
+  /** '' where this process may not ask for it. */
+  readonly name: string;
 }
 
 /** Attaches to each of `targets`, in order; when one fails, what was attached before is taken off again. */
@@ -63,14 +76,38 @@ export class Hooks {
 
   async attachCgroup(program: string, cgroup: string): Promise<Hook> {
     const name = `link_${program}`;
-    const link = await attempt(
-      `attach ${program} to ${cgroup}`,
-      async () =>
-        (await this.#adoptLink(program, name, { cgroup: await idOf(cgroup) })) ??
-        this.#datapath.attachCgroup(program, cgroup),
-    );
+    const link = await attempt(`attach ${program} to ${cgroup}`, async () => {
+      const adopted = await this.#adoptLink(program, name, { cgroup: await idOf(cgroup) });
+      if (adopted) return adopted;
+      try {
+        return await this.#datapath.attachCgroup(program, cgroup);
+      } catch (error) {
+        throw this.#hookTaken(program, cgroup) ?? error;
+      }
+    });
     this.#pin(link, this.#own?.pathOf(name));
     return { program, attachment: 'cgroup', link };
+  }
+
+  /** Puts a program back: into its own link where another one is in there, else by a new link. */
+  async restoreCgroup(hook: Hook, cgroup: string, cause: HookLossCause): Promise<Hook> {
+    const { program, link } = hook;
+    if (cause !== 'replaced') {
+      link.detach();
+      return this.attachCgroup(program, cgroup);
+    }
+    await attempt(`put ${program} back into its link`, () => link.update(this.#datapath, program));
+    return hook;
+  }
+
+  /** Programs of others that connected sockets of a cgroup meet, in the order in which they run. */
+  otherPrograms(cgroup: string, family: Family): OtherProgram[] {
+    const programs = [`bpf_lb_connect${family}`, `bpf_lb_peername${family}`] as const;
+    return programs.flatMap((program) => {
+      const own = this.#datapath.programInfo(program).id;
+      const { programs: all } = this.#datapath.cgroupPrograms(program, cgroup, true);
+      return all.filter(({ id }) => id !== own).map((other) => ({ hook: socketPrograms[program], ...other }));
+    });
   }
 
   /** By a tcx link, or by a clsact filter where the kernel has none (before Linux 6.6). */
@@ -145,6 +182,27 @@ export class Hooks {
       this.#datapath.attachClsact(program, ifindex, direction),
     );
     return { link, attachment: 'clsact' };
+  }
+
+  /** Somebody has attached a program so that no other one may be, there or further up: what tells it, or undefined. */
+  #hookTaken(program: string, cgroup: string): LoadBalancerError | undefined {
+    for (let directory = cgroup; ; directory = path.dirname(directory)) {
+      let found;
+      try {
+        found = this.#datapath.cgroupPrograms(program, directory, false);
+      } catch {
+        return undefined; // that is the end of the hierarchy
+      }
+      const [first] = found.programs;
+      if (first && !found.multi) {
+        return new LoadBalancerError(
+          'ERR_BPF_HOOK_TAKEN',
+          `Cannot attach ${program} to ${cgroup}: program ${first.id} ${first.name} was attached to ${directory} without ` +
+            'BPF_F_ALLOW_MULTI, so that the kernel admits no other one. Attach it with that flag, or as a link.',
+        );
+      }
+      if (directory === path.dirname(directory)) return undefined;
+    }
   }
 
   /** What cannot be kept is not left attached. */

@@ -13,6 +13,9 @@ import { type DeviceChange, DeviceLayer } from './device-layer';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
 import { decodeEvent, type PortExhaustion } from './events';
 import { type Exposure, exposuresOf, type Outside } from './exposure';
+import type { LostHook } from './hook-cases';
+import type { HookState } from './hook-loss';
+import { HookWatch } from './hook-watch';
 import { Hooks } from './hooks';
 import { canaryEntries } from './load-options';
 import { type Metrics, readMetrics } from './metrics';
@@ -47,7 +50,7 @@ import { SlowStarts } from './slow-starts';
 import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
-import { readStatus, type Status } from './status';
+import { readStatus, type Status, type StatusData } from './status';
 import type { Transaction } from './transaction';
 import type { Datapath, Native, Watch } from '../types/native';
 
@@ -62,6 +65,14 @@ export interface LoadBalancerEvents {
    * often, and when the network changes next.
    */
   devicesFailed: [error: Error];
+  /** Programs are not where they were attached: somebody took them off, or the cgroup was removed. */
+  hooksLost: [hooks: readonly LostHook[]];
+  /** Programs that were lost are on their hooks again. */
+  hooksRepaired: [hooks: readonly HookState[]];
+  /** Looking at hooks, putting programs back or sending a canary has failed; see `hooksLost` for when it is tried again. */
+  watchFailed: [error: Error];
+  /** A canary has found something else than the one before. */
+  socketLB: [state: StatusData['socketLB']];
   /**
    * A packet was dropped because no source port was left towards its backend, among those that were tried. At most ten
    * times a second; `metrics()` counts all (`DROP_NO_PORT`).
@@ -104,6 +115,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #reservation: PortReservation | undefined;
   #follower: NetworkFollower | undefined;
   #events: Watch | undefined;
+  #hookWatch: HookWatch | undefined;
   readonly #exceptions: SocketExceptionTable;
   #patterns: readonly string[] = [];
   #opened = false;
@@ -184,6 +196,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       await state?.complete();
       lb.#hooks.settle();
       lb.#opened = true;
+      lb.#hookWatch = lb.#watchHooks();
       return lb;
     } catch (error) {
       await (lb.#closed ??= lb.#abandon());
@@ -336,13 +349,14 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     }
   }
 
-  /** Sends a canary through the socket hooks again, for {@link status}. */
+  /**
+   * Looks at every hook, puts back what others took off, also what had been given up, and sends a canary through the
+   * socket hooks again, for {@link status}. Rejects with a kernel error for what could not be tried or put back.
+   */
   async verify(): Promise<Status> {
     this.#checkOpen();
-    return this.#queue.add(async () => {
-      await this.#socketLayer?.verify(this.#native);
-      return this.#readStatus();
-    }, true);
+    await this.#hookWatch?.check();
+    return this.status();
   }
 
   /** What the programs counted, and how full the tables are. */
@@ -435,6 +449,36 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#follower = new NetworkFollower(this.#native, refresh, onFailure);
   }
 
+  #watchHooks(): HookWatch {
+    const sockets = this.#socketLayer;
+    const devices = {
+      look: () => this.#deviceLayer.look(),
+      repair: () => this.#queue.add(() => this.#deviceLayer.repair(), true),
+    };
+    return new HookWatch({
+      layers: [
+        ...(sockets
+          ? [{ look: () => sockets.look(), repair: () => this.#queue.add(() => sockets.repair(), true) }]
+          : []),
+        devices,
+      ],
+      period: this.#options.watchPeriod,
+      canary: () => this.#sendCanary(),
+      onLost: (hooks) => this.#emitLater('hooksLost', hooks),
+      onRepaired: (hooks) => this.#emitLater('hooksRepaired', hooks),
+      onFailure: (error) => this.#emitLater('watchFailed', error as Error),
+    });
+  }
+
+  async #sendCanary(): Promise<void> {
+    const layer = this.#socketLayer;
+    if (!layer) return;
+    const found = () => [layer.verified, layer.failure, layer.others];
+    const before = found();
+    await this.#queue.add(() => layer.verify(this.#native), true);
+    if (!isDeepStrictEqual(found(), before)) this.#emitLater('socketLB', this.#readStatus().data.socketLB);
+  }
+
   async #select(patterns: readonly string[] | undefined, wait = false): Promise<void> {
     const before = this.#patterns;
     try {
@@ -455,7 +499,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   /** A listener that throws is the process' concern, and no failure of what is told. */
-  #emitLater<Name extends 'devices' | 'devicesFailed' | 'portsExhausted'>(
+  #emitLater<Name extends Exclude<keyof LoadBalancerEvents, 'progress'>>(
     name: Name,
     ...args: LoadBalancerEvents[Name]
   ): void {
@@ -515,6 +559,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#follower?.close();
     this.#slowStarts.close();
     this.#events?.close();
+    await this.#hookWatch?.close();
     await this.#queue.idle();
     await this.#datagramFlows.idle();
   }

@@ -88,6 +88,11 @@ export interface OpenOptions {
   cgroup?: string;
   /** Directory on bpffs for what has to outlive the process; mounted when it is not one. Default: nothing does. */
   stateDir?: string;
+  /**
+   * Milliseconds from one look at the programs' hooks to the next: what others took off is put back, and told by
+   * `hooksLost` and `hooksRepaired`. Every twelfth look sends a canary. Default 5000; 0: only `verify()` looks.
+   */
+  watchPeriod?: number;
   /** Shown by `status()`; inclusive. Default `[30000, 32767]`. */
   nodePortRange?: readonly [min: number, max: number];
   /**
@@ -170,6 +175,7 @@ export interface Options {
   readonly socketExceptions: Required<SocketExceptions>;
   readonly cgroup: string | undefined;
   readonly stateDir: string | undefined;
+  readonly watchPeriod: number;
   readonly nodePortRange: readonly [number, number];
   readonly snatPorts: readonly [number, number];
   readonly flowLifetimes: FlowLifetimes;
@@ -309,6 +315,7 @@ export function parseOptions(options: OpenOptions): Options {
     ...socketOptions(options.socketLB),
     cgroup: optionalText('cgroup', options.cgroup),
     stateDir: optionalText('stateDir', options.stateDir),
+    watchPeriod: integer('watchPeriod', options.watchPeriod ?? 5000, 0, 86_400_000),
     nodePortRange,
     snatPorts: portRange('snatPorts', options.snatPorts ?? defaultSnatPorts(nodePortRange)),
     flowLifetimes: {

@@ -1,6 +1,9 @@
-import type { Family } from './address';
+import { constants } from 'node:os';
+
+import { type Family, families } from './address';
 import { attempt } from './errors';
-import { allOrNone, type Hook, type Hooks } from './hooks';
+import { cgroupHookStates, cgroupId, type HookState, isLost } from './hook-loss';
+import { allOrNone, type Hook, type Hooks, type OtherProgram } from './hooks';
 import { socketPrograms } from './programs';
 import { hiddenPrefix } from './service-table';
 import type { ServiceSpec } from './spec';
@@ -20,9 +23,14 @@ const canaryAddress: Record<Family, string> = { 4: '192.0.0.8', 6: '100::1' };
 const canaryBackend: Record<Family, string> = { 4: '127.0.0.1', 6: '::1' };
 const canaryPort = 1;
 
-const EADDRNOTAVAIL = 99;
-const EAFNOSUPPORT = 97;
-const ENETUNREACH = 101;
+const { EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH } = constants.errno;
+
+/** What a canary of one family found, and what it met when it failed. */
+export interface Finding {
+  readonly verification: Verification;
+  /** For readers; undefined unless it failed. */
+  readonly failure: string | undefined;
+}
 
 /** A service that no packet ever reaches: connecting a datagram socket to it sends nothing. */
 export const canaryService: ServiceSpec = {
@@ -36,15 +44,23 @@ export const canaryService: ServiceSpec = {
   backends: ([4, 6] as const).map((family) => ({ address: canaryBackend[family], port: canaryPort })),
 };
 
+const notTried: Finding = { verification: 'failed', failure: 'no canary was sent yet' };
+
 /** The programs on the cgroup's hooks. */
 export class SocketLayer {
   readonly cgroup: string;
-  readonly hooks: readonly Hook[];
-  #verified: Record<Family, Verification> = { 4: 'failed', 6: 'failed' };
+  readonly #owner: Hooks;
+  #hooks: readonly Hook[];
+  /** Id of the cgroup that they are attached to. */
+  #attachedTo: bigint | undefined;
+  #findings: Readonly<Record<Family, Finding>> = { 4: notTried, 6: notTried };
+  #others: readonly OtherProgram[] = [];
 
-  private constructor(cgroup: string, hooks: readonly Hook[]) {
+  private constructor(cgroup: string, owner: Hooks, hooks: readonly Hook[]) {
     this.cgroup = cgroup;
-    this.hooks = hooks;
+    this.#owner = owner;
+    this.#hooks = hooks;
+    this.#attachedTo = hooks[0]?.link.cgroup();
   }
 
   /** Attaches every program, or none. */
@@ -54,42 +70,110 @@ export class SocketLayer {
       (program) => hooks.attachCgroup(program, cgroup),
       (hook) => hooks.takeBack(hook),
     );
-    return new SocketLayer(cgroup, attached);
+    return new SocketLayer(cgroup, hooks, attached);
   }
 
   /** What the last canary found. */
   get verified(): Readonly<Record<Family, Verification>> {
-    return this.#verified;
+    return { 4: this.#findings[4].verification, 6: this.#findings[6].verification };
+  }
+
+  /** What the last canary met, by family; undefined when it did not fail. */
+  get failure(): string | undefined {
+    const failures = families.flatMap((family) => {
+      const { failure } = this.#findings[family];
+      return failure === undefined ? [] : [`IPv${family}: ${failure}`];
+    });
+    return failures.length > 0 ? failures.join('; ') : undefined;
+  }
+
+  /** Programs of others on the hooks that the last canary passed, if it failed. */
+  get others(): readonly OtherProgram[] {
+    return this.#others;
+  }
+
+  /** Every program, and whether it is on its hook. */
+  look(): HookState[] {
+    return cgroupHookStates(this.#hooks, this.cgroup, this.#attachedTo);
   }
 
   /** Every program is still on its hook. */
   get attached(): boolean {
-    return this.hooks.every(({ link }) => link.attached());
+    return !this.look().some(isLost);
+  }
+
+  /** Puts back what is not on its hook, also where the cgroup has been made anew, in the order of {@link attach}. */
+  async repair(): Promise<void> {
+    const lost = new Map(
+      this.look()
+        .filter(isLost)
+        .map(({ program, cause }) => [program, cause]),
+    );
+    const restored: Hook[] = [];
+    try {
+      for (const hook of this.#hooks) {
+        const cause = lost.get(hook.program);
+        restored.push(cause ? await this.#owner.restoreCgroup(hook, this.cgroup, cause) : hook);
+      }
+    } finally {
+      this.#hooks = [...restored, ...this.#hooks.slice(restored.length)];
+    }
+    this.#attachedTo = this.#hooks[0]?.link.cgroup();
   }
 
   /** Sends a canary of each family through the hooks. The canary service must be in the tables. */
   async verify(native: Native): Promise<void> {
-    this.#verified = { 4: await this.#tryOut(native, 4), 6: await this.#tryOut(native, 6) };
-  }
-
-  async #tryOut(native: Native, family: Family): Promise<Verification> {
-    const address = canaryAddress[family];
-    const { connectErrno, local, peer } = await attempt(`try a socket in ${this.cgroup}`, () =>
-      native.canary(this.cgroup, address, canaryPort),
+    if (cgroupId(this.cgroup) === undefined) {
+      const finding: Finding = { verification: 'failed', failure: 'the cgroup has gone' };
+      this.#findings = { 4: finding, 6: finding };
+      this.#others = [];
+      return;
+    }
+    const findings = { 4: await tryOut(native, this.cgroup, 4), 6: await tryOut(native, this.cgroup, 6) };
+    this.#findings = findings;
+    this.#others = families.flatMap((family) =>
+      findings[family].verification === 'failed' ? this.#owner.otherPrograms(this.cgroup, family) : [],
     );
-    /* Translated, the socket leaves from loopback; its peer name is translated back. */
-    if (connectErrno === 0 && local === canaryBackend[family] && peer.includes(address)) return 'verified';
-    const noFamily = [EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH].includes(connectErrno);
-    return family === 6 && noFamily && !(await hasLoopback6(native)) ? 'unavailable' : 'failed';
   }
 
   detach(): void {
-    for (const { link } of [...this.hooks].reverse()) link.detach();
+    for (const { link } of [...this.#hooks].reverse()) link.detach();
   }
 }
 
-async function hasLoopback6(native: Native): Promise<boolean> {
-  const { addresses } = await native.network();
+/** Sends a canary from a cgroup, and from another network namespace if its path is given. */
+export async function tryOut(
+  native: Native,
+  cgroup: string,
+  family: Family,
+  netns?: string,
+): Promise<Finding> {
+  const address = canaryAddress[family];
+  const { connectErrno, local, peer } = await attempt(`try a socket in ${cgroup}`, () =>
+    native.canary(cgroup, address, canaryPort, netns),
+  );
+  /* Translated, the socket leaves from loopback; its peer name is translated back. */
+  const translated = connectErrno === 0 && local === canaryBackend[family];
+  if (translated && peer.includes(address)) return { verification: 'verified', failure: undefined };
+  const noFamily = [EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH].includes(connectErrno);
+  if (family === 6 && noFamily && !(await hasLoopback6(native, netns)))
+    return { verification: 'unavailable', failure: undefined };
+  return { verification: 'failed', failure: explain(connectErrno, translated) };
+}
+
+function explain(connectErrno: number, translated: boolean): string {
+  if (connectErrno !== 0) return `connect() failed with ${errnoName(connectErrno)}`;
+  if (translated) return 'getpeername() did not tell the frontend';
+  return 'connect() did not lead to the backend';
+}
+
+function errnoName(errno: number): string {
+  const known = Object.entries(constants.errno).find(([, number]) => number === errno);
+  return known ? known[0] : `errno ${errno}`;
+}
+
+async function hasLoopback6(native: Native, netns: string | undefined): Promise<boolean> {
+  const { addresses } = await native.network(netns);
   return addresses.some(
     ({ address }) => address.length === 16 && address[15] === 1 && !address.slice(0, 15).some(Boolean),
   );

@@ -1,4 +1,6 @@
 import type { Device } from './device';
+import { deviceHookStates, type HookLoss, isLost } from './hook-loss';
+import type { OtherProgram } from './hooks';
 import type { Options } from './options';
 import type { SocketLayer, Verification } from './socket-layer';
 import type { Algorithm } from './spec';
@@ -15,6 +17,12 @@ export interface StatusData {
     /** `Hostns-only`: pods' sockets are left alone, their packets are translated where their devices are selected. */
     readonly coverage: 'Full' | 'Hostns-only';
     readonly cgroup: string | undefined;
+    /** Programs that are not on their hooks. */
+    readonly lost: readonly HookLoss[];
+    /** What the canary met, if it failed. */
+    readonly failure: string | undefined;
+    /** Programs of others on the hooks that the canary passed, if it failed: maybe one of them is why. */
+    readonly others: readonly OtherProgram[];
     readonly verified: { readonly ipv4: Verification | 'off'; readonly ipv6: Verification | 'off' };
   };
   readonly devices: readonly {
@@ -24,6 +32,8 @@ export interface StatusData {
     readonly directRouting: boolean;
     /** Both programs are on the device. */
     readonly attached: boolean;
+    /** Programs that are not on the device. */
+    readonly lost: readonly HookLoss[];
   }[];
   readonly mode: 'SNAT';
   /** Of services that do not say. */
@@ -116,20 +126,30 @@ export function readStatus(
     ipv4: socketLayer?.verified[4] ?? ('off' as const),
     ipv6: socketLayer?.verified[6] ?? ('off' as const),
   };
-  const sockets =
-    verified.ipv4 === 'verified' && verified.ipv6 !== 'failed' && socketLayer?.attached === true;
-  const shown = devices.map(({ name, addresses, directRouting, attached }) => ({
+  const lost = socketLayer?.look().filter(isLost) ?? [];
+  const sockets = verified.ipv4 === 'verified' && verified.ipv6 !== 'failed' && lost.length === 0;
+  const shown = devices.map(({ name, addresses, directRouting, attached, hooks }) => ({
     name,
     addresses,
     directRouting,
     attached,
+    lost: deviceHookStates(name, hooks).filter(isLost),
   }));
   const outside = shown.some((d) => d.attached);
   const pods = devices.some(({ role, attached }) => role === 'pod' && attached);
   const coverage = hostNamespaceOnly ? 'Hostns-only' : 'Full';
   return new Status({
     enabled: sockets || outside,
-    socketLB: { enabled: sockets, tracing: false, coverage, cgroup: socketLayer?.cgroup, verified },
+    socketLB: {
+      enabled: sockets,
+      tracing: false,
+      coverage,
+      cgroup: socketLayer?.cgroup,
+      lost,
+      failure: socketLayer?.failure,
+      others: socketLayer?.others ?? [],
+      verified,
+    },
     devices: shown,
     mode: 'SNAT',
     backendSelection: policy.algorithm,

@@ -19,8 +19,8 @@ export interface Native {
   readonly abi: Readonly<Record<string, StructLayout>>;
   /** The network namespace of the calling thread: SO_NETNS_COOKIE and the inode of /proc/thread-self/ns/net. */
   netns(): { cookie: bigint; inode: bigint };
-  /** Links, addresses and routes of this network namespace: rtnetlink dumps. */
-  network(): Promise<Network>;
+  /** Links, addresses and routes of this network namespace, or of the one at `path`: rtnetlink dumps. */
+  network(path?: string): Promise<Network>;
   /** SO_NETNS_COOKIE and inode of the namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`), asked on a thread that enters it. */
   netnsOf(path: string): Promise<{ cookie: bigint; inode: bigint }>;
   /**
@@ -31,9 +31,10 @@ export interface Native {
   watchNetwork(onChange: () => void): Watch;
   /**
    * Connects a datagram socket to `address` from a child process inside the cgroup `cgroup` (made below it and
-   * removed), and says what the socket then believes. Nothing is sent. Rejects when the child cannot be made.
+   * removed), and says what the socket then believes. Nothing is sent. Rejects when the child cannot be made. `netns` is
+   * the path of the network namespace that the socket is made in (`/proc/PID/ns/net`), if it is another one.
    */
-  canary(cgroup: string, address: string, port: number): Promise<CanaryResult>;
+  canary(cgroup: string, address: string, port: number, netns?: string): Promise<CanaryResult>;
   /** Resolves after an RCU grace period (membarrier(2), MEMBARRIER_CMD_GLOBAL): no program still sees what was replaced before. */
   gracePeriod(): Promise<void>;
   /** mount(2) of a bpf file system on `path`, with private propagation and mode 0700. */
@@ -178,6 +179,17 @@ export interface Datapath {
     filter: FilterPlace,
   ): Promise<Link>;
 
+  /**
+   * The programs on the hook of one of ours at the cgroup directory `path`, in the order in which they run: those that are
+   * attached to it, or, if `effective`, those that its sockets meet. `multi`: whoever attached them lets others do so, too;
+   * says nothing if `effective`. A name is '' where the process may not ask for it.
+   */
+  cgroupPrograms(
+    program: string,
+    path: string,
+    effective: boolean,
+  ): { multi: boolean; programs: { id: number; name: string }[] };
+
   pinMap(map: string, path: string): void;
   /**
    * Calls `onRecord` for every record of a BPF ring buffer, on the event loop, at most 256 in a row before others get
@@ -222,6 +234,10 @@ export interface Link {
   pin(path: string): void;
   /** Whether the kernel still has the program at this hook. */
   attached(): boolean;
+  /** The same, and whether another program is in the link, or in the filter's place. */
+  state(): 'attached' | 'replaced' | 'detached';
+  /** Id of the cgroup that it is attached to, which is the inode of its directory; 0n: none, or not any more. */
+  cgroup(): bigint;
   /** Removes the program from the hook and the pins made with `pin()`. Idempotent; no effect after `close()`. */
   detach(): void;
 }

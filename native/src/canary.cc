@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -36,6 +37,7 @@ union SocketAddress {
 // What the child tells through the pipe. Trivially copyable: it crosses in one write().
 struct Report {
   int join_errno;    // of entering the cgroup
+  int netns_errno;   // of entering the network namespace
   int socket_errno;  // of making the socket, or asking it for its addresses
   int connect_errno;
   SocketAddress local;
@@ -129,10 +131,12 @@ class Child {
 
 // The child's whole life. Only async-signal-safe functions: other threads of the parent may have
 // held any lock when it was forked.
-[[noreturn]] void RunChild(int procs_fd, int report_fd, const SocketAddress& target) {
+[[noreturn]] void RunChild(int procs_fd, int netns_fd, int report_fd, const SocketAddress& target) {
   Report report{};
   if (write(procs_fd, "0", 1) != 1) {
     report.join_errno = errno;
+  } else if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) != 0) {
+    report.netns_errno = errno;
   } else {
     const int fd = socket(target.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -177,9 +181,16 @@ bool IsAddress(const std::string& text) {
   return Parse(text, 0, address);
 }
 
-CanaryResult ConnectInCgroup(const std::string& cgroup, const std::string& address, uint16_t port) {
+CanaryResult ConnectInCgroup(const std::string& cgroup, const std::string& address, uint16_t port,
+                             const std::string& netns) {
   SocketAddress target;
   if (!Parse(address, port, target)) throw ArgumentError("'" + address + "' is not an IP address");
+  FileDescriptor namespace_fd;
+  if (!netns.empty()) {
+    // Whatever else is there, a FIFO for one, must not block the open.
+    namespace_fd = FileDescriptor(open(netns.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!namespace_fd) throw SystemError(errno, "open", netns);
+  }
   const Cgroup home(cgroup);
   const FileDescriptor procs(open((home.path() + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   if (!procs) throw SystemError(errno, "open", home.path() + "/cgroup.procs");
@@ -192,7 +203,7 @@ CanaryResult ConnectInCgroup(const std::string& cgroup, const std::string& addre
   {
     const SignalsBlocked blocked;
     pid = fork();
-    if (pid == 0) RunChild(procs.get(), writer.get(), target);
+    if (pid == 0) RunChild(procs.get(), namespace_fd.get(), writer.get(), target);
   }
   if (pid < 0) throw SystemError(errno, "fork", "canary");
   const Child child(pid);  // reaped before the cgroup is removed
@@ -201,6 +212,7 @@ CanaryResult ConnectInCgroup(const std::string& cgroup, const std::string& addre
   const Report report = ReadReport(reader.get());
   if (report.join_errno != 0)
     throw SystemError(report.join_errno, "write", home.path() + "/cgroup.procs");
+  if (report.netns_errno != 0) throw SystemError(report.netns_errno, "setns", netns);
   if (report.socket_errno != 0) throw SystemError(report.socket_errno, "socket", "canary");
   if (report.connect_errno != 0) return {report.connect_errno, "", ""};
   return {0, Text(report.local), TextWithPort(report.peer)};

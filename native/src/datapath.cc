@@ -8,6 +8,7 @@
 #include "addon_data.h"
 #include "arguments.h"
 #include "async.h"
+#include "cgroup_programs.h"
 #include "errors.h"
 #include "javascript.h"
 #include "operations.h"
@@ -47,6 +48,7 @@ Napi::Function Datapath::Define(Napi::Env env) {
        Method<&Datapath::AttachCgroup>("attachCgroup"), Method<&Datapath::AttachTcx>("attachTcx"),
        Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::AdoptLink>("adoptLink"),
        Method<&Datapath::AdoptFilter>("adoptFilter"), Method<&Datapath::PinMap>("pinMap"),
+       Method<&Datapath::GetCgroupPrograms>("cgroupPrograms"),
        Method<&Datapath::WatchRing>("watchRing"), Method<&Datapath::RunTest>("testRun"),
        Method<&Datapath::Close>("close")});
 }
@@ -211,6 +213,25 @@ void Datapath::TakeOver(const SharedAttachment& attachment, const std::string& p
 void Datapath::Own(const SharedAttachment& attachment) {
   (*attachment)->owner = this;
   Remember(attachment, attachments_);
+}
+
+Napi::Value Datapath::GetCgroupPrograms(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Program& program = object->program(StringArgument(info[0], "program"));
+  const bool effective = info[2].ToBoolean();
+  const CgroupPrograms found =
+      ProgramsAtCgroup(program, StringArgument(info[1], "path"), effective);
+  Napi::Array programs = Napi::Array::New(info.Env(), found.programs.size());
+  for (uint32_t i = 0; i < found.programs.size(); ++i) {
+    Napi::Object item = Napi::Object::New(info.Env());
+    item.Set("id", found.programs[i].id);
+    item.Set("name", found.programs[i].name);
+    programs.Set(i, item);
+  }
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("multi", found.multi);
+  result.Set("programs", programs);
+  return result;
 }
 
 Napi::Value Datapath::PinMap(const Napi::CallbackInfo& info) {

@@ -48,6 +48,7 @@ class Datapath : public Wrapped<Datapath> {
   Napi::Value AttachClsact(const Napi::CallbackInfo& info);
   Napi::Value AdoptLink(const Napi::CallbackInfo& info);
   Napi::Value AdoptFilter(const Napi::CallbackInfo& info);
+  Napi::Value GetCgroupPrograms(const Napi::CallbackInfo& info);
   Napi::Value PinMap(const Napi::CallbackInfo& info);
   Napi::Value WatchRing(const Napi::CallbackInfo& info);
   Napi::Value RunTest(const Napi::CallbackInfo& info);

@@ -115,6 +115,11 @@ Napi::Object ToObject(Napi::Env env, const FeatureAnswers& answers) {
   return object;
 }
 
+// '' for undefined.
+std::string OptionalPath(const Napi::Value& value) {
+  return value.IsUndefined() ? std::string() : StringArgument(value, "path");
+}
+
 }  // namespace
 
 Napi::Value GetNetworkNamespace(const Napi::CallbackInfo& info) {
@@ -129,14 +134,21 @@ Napi::Value GetNetworkNamespaceOf(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value GetNetwork(const Napi::CallbackInfo& info) {
-  return PromiseWorker<Network>::Start(info.Env(), "bpf-lb network", Napi::Object::New(info.Env()),
-                                       ReadNetwork, [](Napi::Env env, const Network& network) {
-                                         Napi::Object result = Napi::Object::New(env);
-                                         result.Set("links", ToArray(env, network.links));
-                                         result.Set("addresses", ToArray(env, network.addresses));
-                                         result.Set("routes", ToArray(env, network.routes));
-                                         return result;
-                                       });
+  return PromiseWorker<Network>::Start(
+      info.Env(), "bpf-lb network", Napi::Object::New(info.Env()),
+      [path = OptionalPath(info[0])] {
+        Network network;
+        if (path.empty()) return ReadNetwork();
+        InNetworkNamespace(path, [&network] { network = ReadNetwork(); });
+        return network;
+      },
+      [](Napi::Env env, const Network& network) {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("links", ToArray(env, network.links));
+        result.Set("addresses", ToArray(env, network.addresses));
+        result.Set("routes", ToArray(env, network.routes));
+        return result;
+      });
 }
 
 Napi::Value RunCanary(const Napi::CallbackInfo& info) {
@@ -144,9 +156,10 @@ Napi::Value RunCanary(const Napi::CallbackInfo& info) {
   const std::string address = StringArgument(info[1], "address");
   const auto port = static_cast<uint16_t>(IntegerArgument(info[2], "port", UINT16_MAX));
   if (!IsAddress(address)) throw ArgumentError("address must be an IPv4 or IPv6 address");
+  const std::string netns = OptionalPath(info[3]);
   return PromiseWorker<CanaryResult>::Start(
       info.Env(), "bpf-lb canary", Napi::Object::New(info.Env()),
-      [cgroup, address, port] { return ConnectInCgroup(cgroup, address, port); },
+      [cgroup, address, port, netns] { return ConnectInCgroup(cgroup, address, port, netns); },
       [](Napi::Env env, const CanaryResult& canary) {
         Napi::Object result = Napi::Object::New(env);
         result.Set("connectErrno", canary.connect_errno);

@@ -53,7 +53,8 @@ Napi::Function Link::Define(Napi::Env env) {
   return DefineClass(env, "Link",
                      {InstanceAccessor<&Link::Id>("id"), InstanceAccessor<&Link::Filter>("filter"),
                       Method<&Link::Update>("update"), Method<&Link::Pin>("pin"),
-                      Method<&Link::Attached>("attached"), Method<&Link::Detach>("detach")});
+                      Method<&Link::Attached>("attached"), Method<&Link::State>("state"),
+                      Method<&Link::Cgroup>("cgroup"), Method<&Link::Detach>("detach")});
 }
 
 Napi::Object Link::Create(Napi::Env env, SharedAttachment attachment) {
@@ -94,6 +95,22 @@ Napi::Value Link::Pin(const Napi::CallbackInfo& info) {
 
 Napi::Value Link::Attached(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Open().Attached());
+}
+
+Napi::Value Link::State(const Napi::CallbackInfo& info) {
+  switch (Open().State()) {
+    case HookState::kAttached:
+      return Napi::String::New(info.Env(), "attached");
+    case HookState::kReplaced:
+      return Napi::String::New(info.Env(), "replaced");
+    case HookState::kDetached:
+      break;
+  }
+  return Napi::String::New(info.Env(), "detached");
+}
+
+Napi::Value Link::Cgroup(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), Open().CgroupId());
 }
 
 Napi::Value Link::Detach(const Napi::CallbackInfo& info) {

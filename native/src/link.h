@@ -41,6 +41,8 @@ class Link : public Wrapped<Link> {
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Pin(const Napi::CallbackInfo& info);
   Napi::Value Attached(const Napi::CallbackInfo& info);
+  Napi::Value State(const Napi::CallbackInfo& info);
+  Napi::Value Cgroup(const Napi::CallbackInfo& info);
   Napi::Value Detach(const Napi::CallbackInfo& info);
 
   Attachment& Open() const;  // throws ClosedError

@@ -105,13 +105,20 @@ void LinkAttachment::Pin(const std::string& path) {
   PinAt(link_.get(), path, pins_);
 }
 
-bool LinkAttachment::Attached() const {
-  if (!link_) return false;
+HookState LinkAttachment::State() const {
+  if (!link_) return HookState::kDetached;
   const bpf_link_info info = LinkInfo(link_.get());
   // A cgroup or a device that is removed leaves its links behind, attached to nothing.
   const bool hooked =
       info.type == BPF_LINK_TYPE_TCX ? info.tcx.ifindex != 0 : info.cgroup.cgroup_id != 0;
-  return hooked && info.prog_id == program_id_;
+  if (!hooked) return HookState::kDetached;
+  return info.prog_id == program_id_ ? HookState::kAttached : HookState::kReplaced;
+}
+
+uint64_t LinkAttachment::CgroupId() const {
+  if (!link_) return 0;
+  const bpf_link_info info = LinkInfo(link_.get());
+  return info.type == BPF_LINK_TYPE_CGROUP ? info.cgroup.cgroup_id : 0;
 }
 
 void LinkAttachment::Detach() {
@@ -198,15 +205,15 @@ void ClsactAttachment::Pin(const std::string& path) {
   PinAt(program_.get(), path, pins_);
 }
 
-bool ClsactAttachment::Attached() const {
-  if (!program_) return false;
+HookState ClsactAttachment::State() const {
+  if (!program_) return HookState::kDetached;
   const bpf_tc_hook hook = Hook();
   LIBBPF_OPTS(bpf_tc_opts, filter, .handle = place_.handle, .priority = place_.priority);
   const int rc = bpf_tc_query(&hook, &filter);
   // No such filter, device, or qdisc.
-  if (rc == -ENOENT || rc == -ENODEV || rc == -EINVAL) return false;
+  if (rc == -ENOENT || rc == -ENODEV || rc == -EINVAL) return HookState::kDetached;
   if (rc != 0) throw SystemError(-rc, "bpf_tc_query", std::to_string(ifindex_));
-  return filter.prog_id == program_id_;
+  return filter.prog_id == program_id_ ? HookState::kAttached : HookState::kReplaced;
 }
 
 void ClsactAttachment::Detach() {

@@ -22,6 +22,9 @@ struct FilterPlace {
   uint32_t handle;
 };
 
+// What the kernel has at a hook: the program, another one in its place, or nothing.
+enum class HookState { kAttached, kReplaced, kDetached };
+
 // A program at a hook. The destructor detaches it, unless it was pinned.
 class Attachment {
  public:
@@ -40,8 +43,10 @@ class Attachment {
   virtual void Update(const Program& program) = 0;
   // Lets the attachment outlive this process.
   virtual void Pin(const std::string& path) = 0;
-  // Whether the kernel still has this very program at the hook.
-  virtual bool Attached() const = 0;
+  virtual HookState State() const = 0;
+  bool Attached() const { return State() == HookState::kAttached; }
+  // Id of the cgroup that a link is attached to; 0: none.
+  virtual uint64_t CgroupId() const { return 0; }
   // Removes the program from the hook and the pins that were made here. Idempotent.
   virtual void Detach() = 0;
 
@@ -72,7 +77,8 @@ class LinkAttachment : public Attachment {
   uint32_t id() const override { return id_; }
   void Update(const Program& program) override;
   void Pin(const std::string& path) override;
-  bool Attached() const override;
+  HookState State() const override;
+  uint64_t CgroupId() const override;
   void Detach() override;
 
  private:
@@ -101,7 +107,7 @@ class ClsactAttachment : public Attachment {
   void Update(const Program& program) override;
   // Pins the program; the filter stays when this object goes.
   void Pin(const std::string& path) override;
-  bool Attached() const override;
+  HookState State() const override;
   void Detach() override;
 
  private:

@@ -38,10 +38,10 @@ NetworkNamespace CurrentNetworkNamespace() {
   return {cookie, status.st_ino};
 }
 
-NetworkNamespace NetworkNamespaceOf(const std::string& path) {
+void InNetworkNamespace(const std::string& path, const std::function<void()>& work) {
   struct Visit {
     const std::string& path;
-    NetworkNamespace netns{};
+    const std::function<void()>& work;
     std::exception_ptr failure;
 
     void Enter() {
@@ -49,9 +49,9 @@ NetworkNamespace NetworkNamespaceOf(const std::string& path) {
       const FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
       if (!fd) throw SystemError(errno, "open", path);
       if (setns(fd.get(), CLONE_NEWNET) != 0) throw SystemError(errno, "setns", path);
-      netns = CurrentNetworkNamespace();
+      work();
     }
-  } visit{path, {}, nullptr};
+  } visit{path, work, nullptr};
   // On a thread of its own, which ends in the other namespace: no way back is needed that could
   // fail.
   uv_thread_t thread;
@@ -69,7 +69,12 @@ NetworkNamespace NetworkNamespaceOf(const std::string& path) {
   if (rc != 0) throw SystemError(-rc, "pthread_create");
   uv_thread_join(&thread);
   if (visit.failure) std::rethrow_exception(visit.failure);
-  return visit.netns;
+}
+
+NetworkNamespace NetworkNamespaceOf(const std::string& path) {
+  NetworkNamespace netns{};
+  InNetworkNamespace(path, [&netns] { netns = CurrentNetworkNamespace(); });
+  return netns;
 }
 
 void MountBpffs(const std::string& path) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace lb {
@@ -13,6 +14,9 @@ struct NetworkNamespace {
 
 // Of the calling thread.
 NetworkNamespace CurrentNetworkNamespace();
+
+// Runs `work` on a thread that has entered the network namespace at `path`, and waits for it.
+void InNetworkNamespace(const std::string& path, const std::function<void()>& work);
 
 // Of the file at `path`, below /proc or where it is mounted. The calling thread stays where it is.
 NetworkNamespace NetworkNamespaceOf(const std::string& path);

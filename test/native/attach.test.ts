@@ -134,6 +134,27 @@ describe('native links', () => {
       await assert.rejects(attach('/proc/version'), { code: 'ENOTDIR', syscall: 'open' });
     });
 
+    it('names the cgroup, and the programs on the hook', async () => {
+      const cgroup = makeCgroup(cleanup);
+      const inner = fs.mkdtempSync(path.join(cgroup, 'inner-'));
+      cleanup.add(() => fs.rmdirSync(inner));
+      const link = await datapath.attachCgroup('bpf_lb_connect4', cgroup);
+      assert.equal(link.cgroup(), fs.statSync(cgroup, { bigint: true }).ino);
+      assert.equal(link.state(), 'attached');
+      const { id } = datapath.programInfo('bpf_lb_connect4');
+      const programs = [{ id, name: 'bpf_lb_connect4' }];
+      assert.deepEqual(datapath.cgroupPrograms('bpf_lb_connect4', cgroup, false), { multi: true, programs });
+      assert.deepEqual(datapath.cgroupPrograms('bpf_lb_connect4', inner, false).programs, []);
+      assert.deepEqual(datapath.cgroupPrograms('bpf_lb_connect4', inner, true).programs, programs);
+      assert.deepEqual(datapath.cgroupPrograms('bpf_lb_connect6', cgroup, true).programs, []);
+      link.detach();
+      assert.deepEqual([link.cgroup(), link.state()], [0n, 'detached']);
+      assert.throws(() => datapath.cgroupPrograms('bpf_lb_connect4', '/', false), {
+        syscall: 'bpf_prog_query',
+      });
+      assert.throws(() => datapath.cgroupPrograms('bpf_lb_egress', cgroup, false), { name: 'TypeError' });
+    });
+
     it('rejects programs that belong elsewhere', async () => {
       const cgroup = makeCgroup(cleanup);
       const invalid = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };

@@ -122,6 +122,22 @@ describe('native host', () => {
     });
   });
 
+  describe('network(path)', () => {
+    it('reads another network namespace', async () => {
+      const namespace = makeNamespace(cleanup);
+      run('ip', '-n', namespace, 'tuntap', 'add', 'dev', 'tap7', 'mode', 'tap');
+      const { links } = await native.network(`/run/netns/${namespace}`);
+      assert.deepEqual(
+        links.map(({ name, kind }) => ({ name, kind })),
+        [
+          { name: 'lo', kind: '' },
+          { name: 'tap7', kind: 'tun' },
+        ],
+      );
+      await assert.rejects(native.network('/none'), { code: 'ENOENT', syscall: 'open' });
+    });
+  });
+
   describe('canary()', () => {
     it('connects from inside the cgroup and leaves nothing behind', async () => {
       const cgroup = makeCgroup(cleanup);
@@ -147,6 +163,23 @@ describe('native host', () => {
         results.map(({ peer }) => peer),
         ports.map((port) => `127.0.0.1:${port}`),
       );
+    });
+
+    it('connects in another network namespace', async () => {
+      const cgroup = makeCgroup(cleanup);
+      const namespace = makeNamespace(cleanup);
+      const netns = `/run/netns/${namespace}`;
+      run('ip', '-n', namespace, 'addr', 'add', '192.0.2.7/32', 'dev', 'lo');
+      const { connectErrno, local } = await native.canary(cgroup, '192.0.2.7', 80, netns);
+      assert.deepEqual({ connectErrno, local }, { connectErrno: 0, local: '192.0.2.7' });
+      await assert.rejects(native.canary(cgroup, '127.0.0.1', 80, '/run/netns'), {
+        code: 'EINVAL',
+        syscall: 'setns',
+      });
+      await assert.rejects(native.canary(cgroup, '127.0.0.1', 80, '/none'), {
+        code: 'ENOENT',
+        syscall: 'open',
+      });
     });
 
     it('reports why connect() failed', async () => {

@@ -34,6 +34,7 @@ describe('options', () => {
       socketExceptions: { cgroups: [], netns: [] },
       cgroup: undefined,
       stateDir: undefined,
+      watchPeriod: 5000,
       nodePortRange: [30000, 32767],
       snatPorts: [32768, 65535],
       flowLifetimes: { opening: 60, established: 8000, halfClosed: 3600, closing: 10, datagram: 60 },
@@ -63,6 +64,7 @@ describe('options', () => {
       answerEcho: false,
       cgroup: '/sys/fs/cgroup/a',
       stateDir: '/sys/fs/bpf/b',
+      watchPeriod: 250,
       nodePortRange: [30000, 30010],
       snatPorts: [61000, 61000],
       flowLifetimes: { opening: 1, established: 2, halfClosed: 5, closing: 3, datagram: 4 },
@@ -146,6 +148,7 @@ describe('options', () => {
     ],
     cgroup: ['', 'relative', 7, '/a\0b', null],
     stateDir: ['', './x', {}, '/a\0b'],
+    watchPeriod: [-1, 1.5, '5s', Infinity],
     nodePortRange: [[1], [2, 1], [0, 10], [1, 70000], ['1', '2'], 30000, [1, 2, 3]],
     snatPorts: [[0, 10], [60000, 50000], [1.5, 2], 'all'],
     flowLifetimes: [
@@ -195,6 +198,7 @@ describe('options', () => {
       'externalIPRanges',
       'noBackend',
       'rejectsPerSecond',
+      'watchPeriod',
     ];
     const group = fc.oneof(field, fc.record({ opening: field, sockets: field }, { requiredKeys: [] }));
     const some = fc.record(

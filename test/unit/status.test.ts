@@ -12,11 +12,14 @@ const data: StatusData = {
     tracing: false,
     coverage: 'Full',
     cgroup: '/sys/fs/cgroup',
+    lost: [],
+    failure: undefined,
+    others: [],
     verified: { ipv4: 'verified', ipv6: 'verified' },
   },
   devices: [
-    { name: 'eth0', addresses: ['192.0.2.1', '2001:db8::1'], directRouting: true, attached: true },
-    { name: 'lxc1', addresses: [], directRouting: false, attached: true },
+    { name: 'eth0', addresses: ['192.0.2.1', '2001:db8::1'], directRouting: true, attached: true, lost: [] },
+    { name: 'lxc1', addresses: [], directRouting: false, attached: true, lost: [] },
   ],
   mode: 'SNAT',
   backendSelection: 'random',
@@ -92,21 +95,31 @@ describe('status', () => {
   });
 
   it('is plain data for others', () => {
-    const sized = { ...data, maglevTableSize: 16381 };
+    const failed = { ...data.socketLB, failure: 'IPv4: connect() failed with EPERM' };
+    const sized = { ...data, maglevTableSize: 16381, socketLB: failed };
     assert.deepEqual(JSON.parse(JSON.stringify(new Status(sized))), sized);
   });
 
   describe('says no more than was verified', () => {
+    const link = (attached: boolean) =>
+      ({ attached: () => attached, state: () => (attached ? 'attached' : 'detached') }) as Hook['link'];
     const device = (name: string, role: 'external' | 'pod', attached: boolean, directRouting = false) => {
       const addresses = [{ family: 4, text: '192.0.2.1' }] as const;
       const definition = { name, ifindex: 2, role, layer: 'ethernet', addresses, directRouting } as const;
       return new Device({ ...definition, paired: false }, [
-        { program: 'bpf_lb_ingress', attachment: 'tcx', link: { attached: () => attached } } as Hook,
-        { program: 'bpf_lb_egress', attachment: 'tcx', link: { attached: () => true } } as Hook,
+        { program: 'bpf_lb_ingress', attachment: 'tcx', link: link(attached) },
+        { program: 'bpf_lb_egress', attachment: 'tcx', link: link(true) },
       ]);
     };
     const sockets = (v4: Verification, v6: Verification, attached = true) =>
-      ({ cgroup: '/sys/fs/cgroup', verified: { 4: v4, 6: v6 }, attached }) as SocketLayer;
+      ({
+        cgroup: '/sys/fs/cgroup',
+        verified: { 4: v4, 6: v6 },
+        others: [],
+        look: () => [
+          { program: 'bpf_lb_connect4', where: '/sys/fs/cgroup', cause: attached ? undefined : 'replaced' },
+        ],
+      }) as unknown as SocketLayer;
     const options: StatusOptions = {
       nodePortRange: [30000, 32767],
       hostNamespaceOnly: false,

@@ -27,6 +27,7 @@ void withDatapath(async (datapath, cleanup) => {
   first.detach();
   first.detach();
   assert.equal(first.attached(), false);
+  assert.equal(first.state(), 'detached');
   assert.equal(foreign.attached(), true);
   assert.equal(egress.attached(), true);
   assert.deepEqual(filters('ingress'), [other.programInfo('bpf_lb_ingress').id]);
@@ -46,6 +47,7 @@ void withDatapath(async (datapath, cleanup) => {
     ...['pref', String(ours.pref), 'handle', ours.options.handle, 'bpf', 'direct-action', 'pinned', pin],
   );
   assert.equal(replaced.attached(), false);
+  assert.equal(replaced.state(), 'replaced');
   const before = filters('ingress');
   assert.equal(before.length, 2);
   replaced.detach();

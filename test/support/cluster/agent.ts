@@ -5,11 +5,14 @@ import {
   formatExposures,
   type CloseOptions,
   type DeviceChange,
+  type HookState,
   LoadBalancer,
+  type LostHook,
   type OpenOptions,
   type Query,
   type Service,
   type ServiceSpec,
+  type StatusData,
   type SocketExceptions,
 } from '../../../lib';
 import { answerParent } from './process';
@@ -19,8 +22,18 @@ import { type Channel, remote, type Remote, serve } from './rpc';
 
 const open = new Map<number, LoadBalancer>();
 const deviceChanges = new Map<number, DeviceChange[]>();
+const hookEvents = new Map<number, HookEvents>();
 const deviceFailures = new Map<number, string[]>();
 let last = 0;
+
+/** What a LoadBalancer told of its hooks, in order. */
+export interface HookEvents {
+  readonly lost: (readonly LostHook[])[];
+  readonly repaired: (readonly HookState[])[];
+  readonly failed: string[];
+  readonly sockets: StatusData['socketLB'][];
+}
+
 let worker: Remote<NodeFunctions> | undefined;
 
 function at(id: number): LoadBalancer {
@@ -52,7 +65,13 @@ const functions = {
     const failures: string[] = [];
     lb.on('devices', (change) => changes.push(change));
     lb.on('devicesFailed', ({ message }) => failures.push(message));
+    const hooks: HookEvents = { lost: [], repaired: [], failed: [], sockets: [] };
+    lb.on('hooksLost', (lost) => hooks.lost.push(lost));
+    lb.on('hooksRepaired', (repaired) => hooks.repaired.push(repaired));
+    lb.on('watchFailed', ({ message }) => hooks.failed.push(message));
+    lb.on('socketLB', (state) => hooks.sockets.push(state));
     open.set(++last, lb);
+    hookEvents.set(last, hooks);
     deviceChanges.set(last, changes);
     deviceFailures.set(last, failures);
     return last;
@@ -75,6 +94,7 @@ const functions = {
   devices: (id: number) => devicesOf(at(id)),
   /** Events since the LoadBalancer was opened. */
   deviceChanges: (id: number) => deviceChanges.get(id) ?? [],
+  hookEvents: (id: number) => hookEvents.get(id) as HookEvents,
   deviceFailures: (id: number) => deviceFailures.get(id) ?? [],
   exposure: (id: number) => at(id).exposure(),
   formatExposure: (id: number) => formatExposures(at(id).exposure()),
