@@ -43,6 +43,7 @@ enum lb_service_flag {
   LB_SERVICE_RANGES = 1 << 13,      /* only clients of the source ranges may come */
   LB_SERVICE_RANGES_DENY = 1 << 14, /* only clients outside of them */
   LB_SERVICE_RANGES_SELF = 1 << 15, /* and the frontend's own address, as a source (6.) */
+  LB_SERVICE_CANARY = 1 << 16,      /* the library's own: sockets are translated in any case */
 };
 
 /*
@@ -201,6 +202,8 @@ enum lb_setting {
   LB_SETTING_SERVICE_RANGES = 1 << 6,   /* ranges with id 0 exist */
   LB_SETTING_TO_PEERS = 1 << 7,         /* some device has LB_DEVICE_TO_PEER */
   LB_SETTING_LOCALHOST6 = 1 << 8,
+  LB_SETTING_LEAVE_TRACKED = 1 << 9, /* connections that the kernel translates stay with it */
+  LB_SETTING_RELEASING = 1 << 10,    /* what is new is left to others */
 };
 
 struct lb_settings {
@@ -479,7 +482,8 @@ enum lb_counter {
   LB_COUNTER_DROP_TTL = 27,
   LB_COUNTER_DROP_TOO_BIG = 28,
   LB_COUNTER_DROP_FRAGMENT = 29, /* a later fragment before the first */
-  LB_COUNTERS = 30,
+  LB_COUNTER_PACKET_LEFT = 30,   /* of a connection that is the kernel's, or a new one, released */
+  LB_COUNTERS = 31,
 };
 
 struct lb_counters {

@@ -25,7 +25,9 @@ static __always_inline int echo(struct __sk_buff *skb, struct lb_work *w, bool v
   __u32 delta = lb_sum((__u16)~asked, replied);
   __u32 flags;
 
-  if (!s || !(s->flags & LB_SETTING_ANSWER_ECHO) || !lb_network_has_frontends(&to, v6))
+  if (!s ||
+      (s->flags & (LB_SETTING_ANSWER_ECHO | LB_SETTING_RELEASING)) != LB_SETTING_ANSWER_ECHO ||
+      !lb_network_has_frontends(&to, v6))
     return LB_NEXT;
   flags = lb_frontend_flags(&to, v6);
   if (!flags || lb_address_flags(&to, v6) & LB_ADDRESS_NODE)

@@ -20,6 +20,14 @@ static __always_inline int drop(enum lb_counter reason)
   return TC_ACT_SHOT;
 }
 
+/* Whether others serve connections to frontends, too: then what is not ours may be theirs. */
+static __always_inline bool lb_shares(void)
+{
+  const struct lb_settings *s = lb_settings();
+
+  return s && s->flags & (LB_SETTING_LEAVE_TRACKED | LB_SETTING_RELEASING);
+}
+
 /* Fills `p`. LB_NO_FLOW: with a tuple, go on; another value is what to return. */
 static __always_inline int parse(struct __sk_buff *skb, bool v6, struct lb_packet *p)
 {
@@ -37,7 +45,7 @@ static __always_inline int parse(struct __sk_buff *skb, bool v6, struct lb_packe
     struct lb_addr to = lb_destination(&p->tuple, v6);
 
     /* To an address of this node it may be anyone's; to a frontend's, it has nowhere to go. */
-    if (lb_network_has_frontends(&to, v6) && lb_frontend_flags(&to, v6) &&
+    if (!lb_shares() && lb_network_has_frontends(&to, v6) && lb_frontend_flags(&to, v6) &&
         !(lb_address_flags(&to, v6) & LB_ADDRESS_NODE))
       return drop(LB_COUNTER_DROP_FRAGMENT);
     return LB_NEXT;

@@ -14,8 +14,6 @@
 #define LB_PORT_TRIES 32
 #define LB_EVENTS_PER_SECOND 10
 
-#define LB_CURRENT_NETNS (-1)
-
 /* Steps of the walk that all searches for a port share. */
 static __u64 lb_walked;
 
@@ -42,20 +40,9 @@ static __always_inline bool
 lb_port_has_socket(struct __sk_buff *skb, const union lb_tuple *reply, __u8 protocol, bool v6)
 {
   struct bpf_sock_tuple tuple = {};
-  __u32 size = v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4);
+  __u32 size = lb_sock_tuple(reply, v6, &tuple);
   struct bpf_sock *sk;
 
-  if (v6) {
-    lb_addr_copy(tuple.ipv6.saddr, reply->v6.saddr);
-    lb_addr_copy(tuple.ipv6.daddr, reply->v6.daddr);
-    tuple.ipv6.sport = reply->v6.sport;
-    tuple.ipv6.dport = reply->v6.dport;
-  } else {
-    tuple.ipv4.saddr = reply->v4.saddr;
-    tuple.ipv4.daddr = reply->v4.daddr;
-    tuple.ipv4.sport = reply->v4.sport;
-    tuple.ipv4.dport = reply->v4.dport;
-  }
   if (protocol == IPPROTO_TCP)
     sk = bpf_skc_lookup_tcp(skb, &tuple, size, LB_CURRENT_NETNS, 0);
   else if (protocol == IPPROTO_UDP)
@@ -114,6 +101,15 @@ struct lb_port_search {
   bool claimed;
 };
 
+/* Whether the replies would be taken for those of a connection that is left to the kernel. */
+static __always_inline bool lb_port_is_tracked(struct lb_port_search *search, bool v6)
+{
+  struct lb_work *w = search->w;
+
+  return search->settings->flags & LB_SETTING_LEAVE_TRACKED &&
+         lb_track(search->skb, &w->turned, w->packet.protocol, v6, &w->tracking);
+}
+
 static __always_inline long lb_try_port(__u32 i, struct lb_port_search *search, bool v6)
 {
   struct lb_work *w = search->w;
@@ -129,7 +125,8 @@ static __always_inline long lb_try_port(__u32 i, struct lb_port_search *search, 
     return 0;
   /* The first port of a connection of this node is that of its own socket. */
   if (search->own_source && (i > 0 || !(w->flow.flags & LB_FLOW_HOST)) &&
-      lb_port_has_socket(search->skb, &w->turned, w->packet.protocol, v6)) {
+      (lb_port_has_socket(search->skb, &w->turned, w->packet.protocol, v6) ||
+       lb_port_is_tracked(search, v6))) {
     lb_flow_delete(&w->turned, v6, true);
     return 0;
   }

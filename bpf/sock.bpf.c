@@ -47,6 +47,14 @@ static __always_inline int untranslated(struct bpf_sock_addr *ctx, bool connecte
   return LB_PROCEED;
 }
 
+/* Whether a new connection is not ours to translate any more. */
+static __always_inline bool released(const struct lb_choice *choice)
+{
+  const struct lb_settings *s = lb_settings();
+
+  return s && s->flags & LB_SETTING_RELEASING && !(choice->flags & LB_SERVICE_CANARY);
+}
+
 /* Whether the sockets of this namespace, or of the caller's cgroup or one above, are left alone. */
 static __noinline bool is_exception(struct bpf_sock_addr *ctx)
 {
@@ -141,6 +149,8 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   if (lb_socket_aside(&request, v6, socket, &source) != LB_ASIDE_NOT)
     return untranslated(ctx, connected);
   result = lb_choose(&request, v6, LB_SIDE_SOCKET, asker, &source, &choice);
+  if (released(&choice))
+    return untranslated(ctx, connected);
   /* An address of this node may have more than its services. */
   if (lb_yields(result) && lb_address_flags(to, v6) & LB_ADDRESS_NODE)
     return untranslated(ctx, connected);

@@ -25,6 +25,7 @@
 #include "control.h"
 #include "first.h"
 #include "leave.h"
+#include "share.h"
 #include "work.h"
 
 /*
@@ -77,6 +78,16 @@ __noinline int LB_PART(decide6)(bool inside)
   return inside ? decide(true, LB_SIDE_POD) : decide(true, LB_SIDE_OUTSIDE);
 }
 
+__noinline int LB_PART(share4)(struct __sk_buff *skb, bool inside)
+{
+  return leave_to_others(skb, false, inside);
+}
+
+__noinline int LB_PART(share6)(struct __sk_buff *skb, bool inside)
+{
+  return leave_to_others(skb, true, inside);
+}
+
 __noinline int LB_PART(start4)(struct __sk_buff *skb, bool inside)
 {
   return start(skb, false, inside);
@@ -119,8 +130,11 @@ __noinline int LB_PART(own6)(struct __sk_buff *skb) { return own(skb, true); }
 static __always_inline int open(struct __sk_buff *skb, bool v6)
 {
   bool inside = side_of(skb) == LB_SIDE_POD;
-  int result = v6 ? LB_PART(decide6)(inside) : LB_PART(decide4)(inside);
+  int result;
 
+  if (lb_shares() && (v6 ? LB_PART(share6)(skb, inside) : LB_PART(share4)(skb, inside)))
+    return LB_NEXT;
+  result = v6 ? LB_PART(decide6)(inside) : LB_PART(decide4)(inside);
   if (result == LB_NO_SERVICE)
     return LB_NEXT;
   if (result == LB_CHOSEN)

@@ -7,6 +7,7 @@
 #define BPF_LB_WORK_H
 
 #include "choose.h"
+#include "conntrack.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -23,6 +24,7 @@ struct lb_work {
   struct lb_flow reversed;
   union lb_tuple key, back, turned;
   struct bpf_fib_lookup fib;
+  struct lb_tracking tracking;
   struct lb_quote quote;
   __u32 answer[160];
 };

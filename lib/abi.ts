@@ -228,7 +228,7 @@ export const layouts = {
       backend_port: { offset: 58, size: 2 },
     },
   },
-  lb_counters: { size: 240, fields: { counts: { offset: 0, size: 240 } } },
+  lb_counters: { size: 248, fields: { counts: { offset: 0, size: 248 } } },
 } as const;
 
 /** `enum lb_service_flag` */
@@ -249,6 +249,7 @@ export const ServiceFlag = {
   RANGES: 8192,
   RANGES_DENY: 16384,
   RANGES_SELF: 32768,
+  CANARY: 65536,
 } as const;
 
 /** `enum lb_backend_flag` */
@@ -286,6 +287,8 @@ export const Setting = {
   SERVICE_RANGES: 64,
   TO_PEERS: 128,
   LOCALHOST6: 256,
+  LEAVE_TRACKED: 512,
+  RELEASING: 1024,
 } as const;
 
 /** `enum lb_exception_kind` */
@@ -344,5 +347,6 @@ export const Counter = {
   DROP_TTL: 27,
   DROP_TOO_BIG: 28,
   DROP_FRAGMENT: 29,
-  COUNTERS: 30,
+  PACKET_LEFT: 30,
+  COUNTERS: 31,
 } as const;

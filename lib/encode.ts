@@ -219,6 +219,8 @@ export interface Settings {
     readonly serviceRanges: boolean;
     readonly toPeers: boolean;
     readonly localhost6: boolean;
+    readonly leaveTracked: boolean;
+    readonly releasing: boolean;
   };
 }
 
@@ -232,6 +234,8 @@ const settingBit: Record<keyof Settings['flags'], number> = {
   serviceRanges: Setting.SERVICE_RANGES,
   toPeers: Setting.TO_PEERS,
   localhost6: Setting.LOCALHOST6,
+  leaveTracked: Setting.LEAVE_TRACKED,
+  releasing: Setting.RELEASING,
 };
 
 /** The value of `lb_settings.flags`. */

@@ -39,7 +39,7 @@ import { defineService, type ServiceDefinition } from './service-definition';
 import { serviceCIDROperations } from './service-cidrs';
 import { ServiceList } from './service-list';
 import { isInternal, ServiceTable } from './service-table';
-import { exceptionsOperation, settingsOperation } from './settings';
+import { initialState, type SettingState, settingsOperation, stateOperation } from './settings';
 import { SocketExceptionTable } from './socket-exceptions';
 import { DecisionModule } from './simulator/decision-module';
 import { Explainer } from './simulator/explainer';
@@ -117,6 +117,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #events: Watch | undefined;
   #hookWatch: HookWatch | undefined;
   readonly #exceptions: SocketExceptionTable;
+  #setting = initialState;
   #patterns: readonly string[] = [];
   #opened = false;
   #closed: Promise<void> | undefined;
@@ -434,10 +435,13 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   async #setExceptions(exceptions: Required<SocketExceptions>): Promise<void> {
     await this.#queue.add(async () => {
       const keys = await this.#exceptions.resolve(exceptions);
-      const flags = exceptionsOperation(this.#options, keys.size > 0);
+      const setting: SettingState = { ...this.#setting, socketExceptions: keys.size > 0 };
       const change = this.#exceptions.change(keys);
-      await attempt('write the exceptions of socketLB', () => this.#datapath.commit([...change, flags]));
+      await attempt('write the exceptions of socketLB', () =>
+        this.#datapath.commit([...change, stateOperation(this.#options, setting)]),
+      );
       this.#exceptions.accept(keys);
+      this.#setting = setting;
     }, true);
   }
 

@@ -1,3 +1,4 @@
+import { isTracking } from './conntrack';
 import { attempt } from './errors';
 import { loadOptions } from './load-options';
 import type { Options } from './options';
@@ -20,7 +21,8 @@ export async function load(
   options: Options,
   state: StateDirectory | undefined,
 ): Promise<Loaded> {
-  const wanted = loadOptions(options);
+  const readConntrack = options.existingConnections === 'leave' && (await isTracking(native));
+  const wanted = { ...loadOptions(options), readConntrack };
   const left = state?.earlier;
   const adoption =
     left &&

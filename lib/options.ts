@@ -100,6 +100,14 @@ export interface OpenOptions {
    * flows keep clear of them. Default: from the end of `nodePortRange` to 65535.
    */
   snatPorts?: readonly [min: number, max: number];
+  /**
+   * What becomes of connections to frontends that the kernel has been translating (nf_conntrack), when packets of them
+   * come: `'leave'` leaves them to it until they end, so that kube-proxy can be taken over from; datagram flows, which
+   * nothing ends, only while their backend is one of the service's. TCP and UDP, through selected devices; sockets that are
+   * connected already are never touched. Needs the kernel functions `bpf_skb_ct_lookup` and `bpf_ct_release`, with
+   * CAP_SYS_ADMIN where nf_conntrack is a module. Default `'take'`.
+   */
+  existingConnections?: 'take' | 'leave';
   /** Lifetimes of idle flows in seconds. */
   flowLifetimes?: Partial<FlowLifetimes>;
   /** Table sizes. Memory is taken when the LoadBalancer is opened. */
@@ -178,6 +186,7 @@ export interface Options {
   readonly watchPeriod: number;
   readonly nodePortRange: readonly [number, number];
   readonly snatPorts: readonly [number, number];
+  readonly existingConnections: 'take' | 'leave';
   readonly flowLifetimes: FlowLifetimes;
   readonly capacity: Capacity;
 }
@@ -288,6 +297,9 @@ export function parseOptions(options: OpenOptions): Options {
   const nodePortRange = portRange('nodePortRange', options.nodePortRange ?? [30000, 32767]);
   const { noBackend = 'reject' } = options;
   if (noBackend !== 'reject' && noBackend !== 'drop') throw invalid('noBackend', "use 'reject' or 'drop'");
+  const { existingConnections = 'take' } = options;
+  if (existingConnections !== 'take' && existingConnections !== 'leave')
+    throw invalid('existingConnections', "use 'take' or 'leave'");
   return {
     devices: deviceList(options.devices),
     followDevices: flag('followDevices', options.followDevices, true),
@@ -318,6 +330,7 @@ export function parseOptions(options: OpenOptions): Options {
     watchPeriod: integer('watchPeriod', options.watchPeriod ?? 5000, 0, 86_400_000),
     nodePortRange,
     snatPorts: portRange('snatPorts', options.snatPorts ?? defaultSnatPorts(nodePortRange)),
+    existingConnections,
     flowLifetimes: {
       opening: lifetime('opening', 60),
       established: lifetime('established', 8000),

@@ -3,6 +3,7 @@ import { type Family, isLoopback } from './address';
 import { type Cidr, contains } from './cidr';
 import type { Placement } from './encode';
 import type { FrontendDefinition, ServiceDefinition } from './service-definition';
+import { isInternal } from './service-table';
 import type { Algorithm } from './spec';
 
 /** What the LoadBalancer was opened with, as far as it decides who is served, and how. */
@@ -42,6 +43,7 @@ export function serviceFlags(
 ): number {
   return (
     (placement.usable ? ServiceFlag.USABLE : 0) |
+    (isInternal(definition.name) ? ServiceFlag.CANARY : 0) |
     algorithmFlags(definition.algorithm ?? policy.algorithm, weighted) |
     (definition.affinityTimeout > 0 ? ServiceFlag.AFFINITY : 0) |
     (frontend.type === 'ClusterIP'

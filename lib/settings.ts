@@ -12,14 +12,23 @@ export function settingsOperation(options: Options, hostNetns: bigint): MapOpera
     flows: options.capacity.flows,
     flowLifetimes: options.flowLifetimes,
     rejectsPerSecond: options.rejectsPerSecond,
-    flags: flagsOf(options),
+    flags: { ...flagsOf(options), ...initialState },
   });
   return { map: 'settings', kind: 'store', offset: 0, bytes };
 }
 
-/** Writes whether there are exceptions to the translation of sockets: that may change while it is open. */
-export function exceptionsOperation(options: Options, socketExceptions: boolean): MapOperation {
-  const flags = settingBits({ ...flagsOf(options), socketExceptions });
+/** What may change while it is open. */
+export interface SettingState {
+  /** There are exceptions to the translation of sockets. */
+  readonly socketExceptions: boolean;
+  /** New connections are left to others. */
+  readonly releasing: boolean;
+}
+
+export const initialState: SettingState = { socketExceptions: false, releasing: false };
+
+export function stateOperation(options: Options, state: SettingState): MapOperation {
+  const flags = settingBits({ ...flagsOf(options), ...state });
   const { offset } = layouts.lb_settings.fields.flags;
   return { map: 'settings', kind: 'store', offset, bytes: encodeUint32(flags) };
 }
@@ -27,7 +36,6 @@ export function exceptionsOperation(options: Options, socketExceptions: boolean)
 function flagsOf(options: Options) {
   return {
     hostSocketsOnly: options.hostNamespaceOnly,
-    socketExceptions: false,
     localhost4: options.nodePortAddresses.localhost.includes(4),
     reject: options.noBackend === 'reject',
     answerEcho: options.answerEcho,
@@ -35,5 +43,6 @@ function flagsOf(options: Options) {
     serviceRanges: options.serviceCIDRs.length > 0,
     toPeers: options.redirectPeer,
     localhost6: options.nodePortAddresses.localhost.includes(6),
+    leaveTracked: options.existingConnections === 'leave',
   };
 }

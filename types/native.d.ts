@@ -120,6 +120,8 @@ export interface LoadOptions {
   maxEntries: Readonly<Record<string, number>>;
   /** Programs to leave out, by name. */
   skipPrograms: readonly string[];
+  /** Let programs look into nf_conntrack, whose functions the kernel has to have (see `features()`). Default false. */
+  readConntrack?: boolean;
   /**
    * Maps to take from bpffs, or from another datapath, instead of making them: by name. Type, key size, value size and flags have to
    * be the declared ones, and the number of elements what `maxEntries` says if it names the map. Else `EINVAL`, and

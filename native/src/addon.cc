@@ -39,6 +39,8 @@ LoadOptions LoadOptionsArgument(const Napi::Value& value) {
     options.skip_programs.push_back(
         StringArgument(skip.Get(i), "skipPrograms[" + std::to_string(i) + "]"));
   }
+  const Napi::Value conntrack = given.Get("readConntrack");
+  options.read_conntrack = !conntrack.IsUndefined() && BooleanArgument(conntrack, "readConntrack");
   return options;
 }
 

@@ -15,6 +15,11 @@ std::string StringArgument(const Napi::Value& value, const std::string& name) {
   return text;
 }
 
+bool BooleanArgument(const Napi::Value& value, const std::string& name) {
+  if (!value.IsBoolean()) throw ArgumentError(name + " must be true or false");
+  return value.As<Napi::Boolean>();
+}
+
 uint64_t IntegerArgument(const Napi::Value& value, const std::string& name, uint64_t maximum) {
   constexpr uint64_t kMaxSafeInteger = (uint64_t{1} << 53) - 1;
   if (!value.IsNumber()) throw ArgumentError(name + " must be a number");

@@ -22,6 +22,8 @@ struct Bytes {
 // No NUL bytes: what it names (a path, a program) would be cut short silently.
 std::string StringArgument(const Napi::Value& value, const std::string& name);
 
+bool BooleanArgument(const Napi::Value& value, const std::string& name);
+
 // A safe integer from 0.
 uint64_t IntegerArgument(const Napi::Value& value, const std::string& name,
                          uint64_t maximum = std::numeric_limits<uint32_t>::max());

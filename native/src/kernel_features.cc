@@ -44,10 +44,25 @@ std::vector<bool> Each(const std::vector<Question>& questions, Ask ask) {
   return answers;
 }
 
+using Btf = std::unique_ptr<btf, void (*)(btf*)>;
+
+bool HasFunction(const Btf& types, const std::string& name) {
+  return types && btf__find_by_name_kind(types.get(), name.c_str(), BTF_KIND_FUNC) > 0;
+}
+
+// Programs may call functions of a module only if their loader may list the kernel's BTF objects,
+// which takes CAP_SYS_ADMIN.
+Btf ModuleBtf(const char* module, const Btf& kernel) {
+  uint32_t id = 0;
+  if (!kernel || bpf_btf_get_next_id(0, &id) != 0) return Btf(nullptr, btf__free);
+  return Btf(btf__load_module_btf(module, kernel.get()), btf__free);
+}
+
 std::vector<bool> HasFunctions(const std::vector<std::string>& names) {
-  const std::unique_ptr<btf, void (*)(btf*)> kernel(btf__load_vmlinux_btf(), btf__free);
+  const Btf kernel(btf__load_vmlinux_btf(), btf__free);
+  const Btf conntrack = ModuleBtf("nf_conntrack", kernel);
   return Each(names, [&](const std::string& name) {
-    return kernel && btf__find_by_name_kind(kernel.get(), name.c_str(), BTF_KIND_FUNC) > 0;
+    return HasFunction(kernel, name) || HasFunction(conntrack, name);
   });
 }
 

@@ -135,6 +135,7 @@ std::shared_ptr<const LoadedObject> LoadedObject::Load(const LoadOptions& option
   if (!skeleton) throw SystemError(errno, "bpf_object__open", "bpf_lb", log.text());
   Resize(skeleton->obj, options);
   SkipPrograms(skeleton->obj, options);
+  skeleton->rodata->lb_reads_conntrack = options.read_conntrack;
   ReuseMaps(skeleton->obj, options);
   int rc = bpf_lb__load(skeleton.get());
   if (rc != 0) throw SystemError(-rc, "bpf_object__load", Culprit(log.text()), log.text());

@@ -24,6 +24,7 @@ struct MapSource {
 struct LoadOptions {
   std::map<std::string, uint32_t> max_entries;
   std::vector<std::string> skip_programs;
+  bool read_conntrack = false;                  // the kernel has the functions for it
   std::map<std::string, MapSource> reuse_maps;  // by map name
 };
 

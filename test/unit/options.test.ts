@@ -37,6 +37,7 @@ describe('options', () => {
       watchPeriod: 5000,
       nodePortRange: [30000, 32767],
       snatPorts: [32768, 65535],
+      existingConnections: 'take',
       flowLifetimes: { opening: 60, established: 8000, halfClosed: 3600, closing: 10, datagram: 60 },
       capacity: {
         frontends: 65_535,
@@ -67,6 +68,7 @@ describe('options', () => {
       watchPeriod: 250,
       nodePortRange: [30000, 30010],
       snatPorts: [61000, 61000],
+      existingConnections: 'leave',
       flowLifetimes: { opening: 1, established: 2, halfClosed: 5, closing: 3, datagram: 4 },
       capacity: {
         frontends: 1,
@@ -136,6 +138,7 @@ describe('options', () => {
     masqueradeLocal: [1, 'yes', null],
     answerEcho: [1, 'yes', null],
     noBackend: ['refuse', true, null],
+    existingConnections: ['keep', true, null],
     rejectsPerSecond: [-1, 1.5, '10', 1e9],
     socketLB: [
       1,

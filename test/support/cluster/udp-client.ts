@@ -93,7 +93,8 @@ export async function unconnectedUdp(to: readonly Endpoint[], options: UdpOption
 
 /** Returns the number of a new unconnected socket. */
 export async function openUdp(options: UdpOptions): Promise<number> {
-  sockets.set(++last, await bound(options));
+  const socket = await bound(options);
+  sockets.set(++last, socket);
   return last;
 }
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which packets to frontends are left to the stack, where somebody else translates them:
+ * kube-proxy, before it was taken over from and after it was given back to.
+ */
+#ifndef BPF_LB_SHARE_H
+#define BPF_LB_SHARE_H
+
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+
+#include "first.h"
+
+/* Whether the datagrams of a client are still answered by a backend that it may have. */
+static __always_inline bool is_served(struct lb_work *w, bool v6, bool inside)
+{
+  const struct lb_tracked *tracked = &w->tracking.found;
+
+  w->request.to = lb_destination(&w->packet.tuple, v6);
+  w->request.port = lb_dport(&w->packet.tuple, v6);
+  w->request.protocol = w->packet.protocol;
+  return lb_offers(&w->request, v6, inside, &tracked->address, tracked->port, &w->offer);
+}
+
+/*
+ * Whether the packet is of a connection that the kernel has been translating, or that a socket of
+ * this node has answered, and that goes on. Nothing ends a UDP flow whose client keeps on asking:
+ * it is left only as long as its backend is on offer.
+ */
+static __always_inline bool
+is_others(struct __sk_buff *skb, struct lb_work *w, bool v6, bool inside)
+{
+  const struct lb_packet *p = &w->packet;
+  const struct lb_tracked *tracked = &w->tracking.found;
+
+  if (!lb_track(skb, &p->tuple, p->protocol, v6, &w->tracking))
+    return false;
+  if (tracked->reply)
+    return true;
+  if (p->protocol == IPPROTO_UDP)
+    return is_served(w, v6, inside);
+  if (!(tracked->status & (IPS_NAT_MASK | IPS_SEEN_REPLY)))
+    return false;
+  /* A client may use the port of a connection that is over for a new one. */
+  return !(
+      (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN &&
+      (tracked->tcp_state == TCP_CONNTRACK_TIME_WAIT || tracked->tcp_state == TCP_CONNTRACK_CLOSE));
+}
+
+/* Of a packet of no flow of ours: whether it is somebody else's. */
+static __always_inline bool leave_to_others(struct __sk_buff *skb, bool v6, bool inside)
+{
+  const struct lb_settings *s = lb_settings();
+  struct lb_work *w = lb_work();
+
+  if (!s || !w)
+    return false;
+  if (!(s->flags & LB_SETTING_RELEASING) &&
+      !(s->flags & LB_SETTING_LEAVE_TRACKED && is_others(skb, w, v6, inside)))
+    return false;
+  lb_count(LB_COUNTER_PACKET_LEFT);
+  return true;
+}
+
+#endif /* BPF_LB_SHARE_H */

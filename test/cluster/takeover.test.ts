@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+
+import type { Family } from '../../lib/address';
+import type { ServiceSpec } from '../../lib';
+import type { Endpoint } from '../support/cluster/exchange';
+import { installRules, type RuleMode } from '../support/cluster/kube-proxy-rules';
+import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
+import { podPort, useTwoNodes } from '../support/cluster/suite';
+import type { Host } from '../support/cluster/two-nodes';
+import { counted } from './counters';
+import { backendsOf, both, families, udpType } from './ways';
+
+const nodePort = 30080;
+const port = 80;
+const clusterIP = { 4: '10.96.0.80', 6: 'fd00:96::80' } as const;
+
+describe('taking over from kube-proxy', () => {
+  const cluster = useTwoNodes();
+
+  /** Who asks whom, by which way. Sockets of pods are not translated, so that their packets are. */
+  const ways = (family: Family): [name: string, host: Host, to: Endpoint][] => {
+    const [node] = cluster.nodes;
+    return [
+      ['outside', cluster.client, { address: node.addresses[family], port: nodePort }],
+      ['pod', node.pods[0], { address: clusterIP[family], port }],
+    ];
+  };
+
+  const service = (): ServiceSpec => ({
+    name: 'web',
+    frontends: [
+      ...families.flatMap((family) => both({ type: 'ClusterIP', address: clusterIP[family], port })),
+      ...both({ type: 'NodePort', port: nodePort }),
+    ],
+    backends: backendsOf(cluster.pods, cluster.nodes[0]),
+  });
+
+  const open = async (): Promise<RemoteLoadBalancer> => {
+    const lb = await openLoadBalancer(cluster.cleanupEach, cluster.nodes[0], {
+      devices: ['eth0', 'lxc+'],
+      socketLB: { hostNamespaceOnly: true },
+      existingConnections: 'leave',
+    });
+    await lb.upsertService(service());
+    return lb;
+  };
+
+  /** Connections and datagram sockets that have been answered, and go on to ask. */
+  async function talk(host: Host, to: Endpoint) {
+    const peer = await host.peer();
+    const connections = await Promise.all([1, 2, 3, 4].map(() => peer.open(to)));
+    const sockets = await Promise.all([1, 2, 3].map(() => peer.openUdp({ type: udpType(to.address) })));
+    const ask = async () => Promise.all(sockets.map(async (id) => (await peer.sendUdp(id, [to]))[0]?.server));
+    const servers = await ask();
+    for (const id of sockets) cluster.cleanupEach.add(() => peer.closeUdp(id));
+    return {
+      async goesOn() {
+        for (const { id } of connections) {
+          const word = randomBytes(20_000).toString('hex');
+          assert.equal(await peer.echo(id, word), word);
+        }
+        assert.deepEqual(await ask(), servers);
+      },
+      async end() {
+        for (const { id } of connections) await peer.dropConnection(id);
+      },
+    };
+  }
+
+  for (const mode of ['iptables', 'nftables'] satisfies RuleMode[]) {
+    describe(`rules of ${mode}`, () => {
+      beforeEach(() => {
+        const [node] = cluster.nodes;
+        installRules(cluster.cleanupEach, node.namespace, mode, {
+          clusterIP,
+          port,
+          nodePort,
+          pods: cluster.pods,
+          targetPort: podPort,
+        });
+      });
+
+      it('existing connections go on, new ones are ours', async () => {
+        const all = families.flatMap(ways);
+        const talks = await Promise.all(all.map(([, host, to]) => talk(host, to)));
+        const lb = await open();
+        for (const old of talks) {
+          const counts = await counted(lb, () => old.goesOn());
+          assert.equal(counts.FLOW_CREATED, 0);
+          assert.ok(counts.PACKET_LEFT > 4, 'the kernel translates them on');
+        }
+        for (const [name, host, to] of all) {
+          const peer = await host.peer();
+          const counts = await counted(lb, async () => {
+            const { failed } = await peer.tally(to, 20);
+            assert.deepEqual(failed, {}, name);
+            await peer.unconnectedUdp([to], { type: udpType(to.address) });
+          });
+          assert.equal(counts.FLOW_CREATED, 21, name);
+          assert.equal(counts.PACKET_LEFT, 0, name);
+        }
+        for (const old of talks) {
+          await old.goesOn();
+          await old.end();
+        }
+      });
+    });
+  }
+});
