@@ -340,6 +340,21 @@ struct lb_origin_list {
   struct lb_origin origins[LB_ORIGINS_PER_SOCKET];
 };
 
+/* A socket that is connected to the backend of its origin, as the iterators of list.bpf.c find it.
+ */
+struct lb_translated {
+  __u64 cookie;
+  __u64 netns; /* cookie of its network namespace */
+  struct lb_origin origin;
+  __be32 source[4];
+  __be16 source_port;
+  __u8 family; /* of the socket: an IPv6 one may be connected to a mapped address */
+  __u8 protocol;
+  __u32 ifindex; /* the device that it is bound to; 0: none */
+  __u8 state;    /* TCP_* */
+  __u8 pad[3];
+};
+
 /* ---- flows: what happens to a packet -------------------------------------------------------- */
 
 struct lb_tuple4 {

@@ -14,6 +14,7 @@
 #include "address.h"
 #include "clock.h"
 #include "cookie.h"
+#include "kernel.h"
 #include "maps.h"
 
 /* Addresses of pods do not change; those of hosts may. */
@@ -23,44 +24,6 @@
 #define LB_CLIENT_STEPS 128
 
 #define LB_IFF_LOOPBACK 0x8
-
-/* What is read of the kernel's structs. */
-struct list_head {
-  struct list_head *next;
-} __attribute__((preserve_access_index));
-
-struct net {
-  struct list_head dev_base_head;
-} __attribute__((preserve_access_index));
-
-struct in_ifaddr {
-  __be32 ifa_local;
-} __attribute__((preserve_access_index));
-
-struct in_device {
-  struct in_ifaddr *ifa_list;
-} __attribute__((preserve_access_index));
-
-struct lb_in6_addr {
-  __be32 words[4];
-};
-
-struct inet6_ifaddr {
-  struct lb_in6_addr addr;
-  __u16 scope;
-  struct list_head if_list;
-} __attribute__((preserve_access_index));
-
-struct inet6_dev {
-  struct list_head addr_list;
-} __attribute__((preserve_access_index));
-
-struct net_device {
-  struct list_head dev_list;
-  unsigned int flags;
-  struct in_device *ip_ptr;
-  struct inet6_dev *ip6_ptr;
-} __attribute__((preserve_access_index));
 
 /* A walk through the namespace's devices, and through the IPv6 addresses of each. */
 struct lb_client_walk {

@@ -10,30 +10,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-struct net;
-
-/* What is read of the kernel's structs. Fields are found by their names when a program is loaded.
- */
-struct lb_kernel_counter {
-  __s64 counter;
-};
-
-struct lb_kernel_net {
-  struct net *net;
-};
-
-struct sock_common {
-  struct lb_kernel_counter skc_cookie;
-  struct lb_kernel_net skc_net;
-} __attribute__((preserve_access_index));
-
-struct sock {
-  struct sock_common __sk_common;
-} __attribute__((preserve_access_index));
-
-struct bpf_sock_addr_kern {
-  struct sock *sk;
-} __attribute__((preserve_access_index));
+#include "kernel.h"
 
 void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 

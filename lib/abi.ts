@@ -160,6 +160,21 @@ export const layouts = {
     size: 360,
     fields: { next: { offset: 0, size: 4 }, pad: { offset: 4, size: 4 }, origins: { offset: 8, size: 352 } },
   },
+  lb_translated: {
+    size: 88,
+    fields: {
+      cookie: { offset: 0, size: 8 },
+      netns: { offset: 8, size: 8 },
+      origin: { offset: 16, size: 44 },
+      source: { offset: 60, size: 16 },
+      source_port: { offset: 76, size: 2 },
+      family: { offset: 78, size: 1 },
+      protocol: { offset: 79, size: 1 },
+      ifindex: { offset: 80, size: 4 },
+      state: { offset: 84, size: 1 },
+      pad: { offset: 85, size: 3 },
+    },
+  },
   lb_tuple4: {
     size: 16,
     fields: {

@@ -26,6 +26,12 @@ const notAnAddress = 'is not an IP address';
 const everyAddress = 'stands for every address, not for one';
 const notUnicast = 'is not a unicast address';
 
+/** An address, in canonical text form, and a port. An address that is mapped into IPv6 is the IPv4 one. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
 /** Parses the address of a frontend or backend. Leading zeros, ports, zones and host names are errors. */
 export function parseAddress(text: unknown, place: Place): Address {
   if (typeof text !== 'string') throw malformed(text, place, notAnAddress);
@@ -71,6 +77,13 @@ export function formatAddress(bytes: Uint8Array): Address {
   return parsed.kind() === 'ipv4'
     ? { family: 4, text: parsed.toString() }
     : { family: 6, text: (parsed as ipaddr.IPv6).toRFC5952String() };
+}
+
+/** Canonical text of 16 bytes in network order; an address that is mapped into IPv6 is the IPv4 one. */
+export function formatWideAddress(bytes: Uint8Array): Address {
+  const isMapped =
+    bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  return formatAddress(isMapped ? bytes.subarray(12) : bytes);
 }
 
 /** `address:port`, with brackets around an IPv6 address. */

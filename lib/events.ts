@@ -1,5 +1,5 @@
 import { EventKind, layouts } from './abi';
-import { formatAddress } from './address';
+import { formatWideAddress } from './address';
 import type { Protocol } from './spec';
 
 /** A client that could not be given a source port, because those towards its backend are used up. */
@@ -23,7 +23,7 @@ export function decodeEvent(record: Uint8Array): PortExhaustion | undefined {
     return undefined;
   const protocol = protocols[view.getUint8(event.protocol.offset)];
   if (!protocol) return undefined;
-  const address = (at: number) => unmapped(record.subarray(at, at + 16));
+  const address = (at: number) => formatWideAddress(record.subarray(at, at + 16)).text;
   return {
     protocol,
     client: address(event.client.offset),
@@ -32,11 +32,4 @@ export function decodeEvent(record: Uint8Array): PortExhaustion | undefined {
     backend: address(event.backend.offset),
     backendPort: view.getUint16(event.backend_port.offset),
   };
-}
-
-/** IPv4 is mapped into IPv6. */
-function unmapped(bytes: Uint8Array): string {
-  const isMapped =
-    bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
-  return formatAddress(isMapped ? bytes.subarray(12) : bytes).text;
 }

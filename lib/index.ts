@@ -7,6 +7,7 @@ export { type Exposure, formatExposures } from './exposure';
 export type { LostHook } from './hook-cases';
 export type { HookLoss, HookLossCause, HookState } from './hook-loss';
 export type { OtherProgram } from './hooks';
+export type { Endpoint } from './address';
 export { type CloseOptions, LoadBalancer, type LoadBalancerEvents } from './load-balancer';
 export type { CounterName, Metrics } from './metrics';
 export type { PortExhaustion } from './events';
@@ -32,3 +33,4 @@ export type {
   TrafficPolicy,
 } from './spec';
 export { Status, type StatusData } from './status';
+export type { SocketList, TranslatedSocket } from './translated-sockets';

@@ -52,6 +52,7 @@ import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
 import type { Transaction } from './transaction';
+import { listTranslatedSockets, type SocketList } from './translated-sockets';
 import type { Datapath, Native, Watch } from '../types/native';
 
 /** Events of a {@link LoadBalancer}. */
@@ -348,6 +349,21 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     } catch (error) {
       throw asPublicError(error, 'read the tables');
     }
+  }
+
+  /**
+   * Every socket that is translated now, of the host and of all pods: of every network namespace that a visible process is
+   * in, or that is mounted where this process sees it. Datagram sockets only while they are connected: another one asks
+   * anew with every datagram. None without `socketLB`. Needs CAP_SYS_ADMIN for other namespaces than the own, and
+   * CAP_SYS_PTRACE for those of other users' processes that are not mounted.
+   *
+   * Rejects with a kernel error.
+   */
+  async sockets(): Promise<SocketList> {
+    this.#checkOpen();
+    if (!this.#options.socketLB) return { sockets: [], namespaces: 0, refused: 0 };
+    const { sockets, namespaces, refused } = await listTranslatedSockets(this.#datapath);
+    return { sockets, namespaces, refused };
   }
 
   /**

@@ -30,9 +30,13 @@ export const devicePrograms = {
   ip: { bpf_lb_egress_l3: 'egress', bpf_lb_ingress_l3: 'ingress' },
 } as const;
 
-/** The programs of all hooks. */
+/** Iterators: they have no hook, and run when they are asked to. */
+export const listPrograms = ['bpf_lb_list_tcp', 'bpf_lb_list_udp'] as const;
+
+/** The programs of all hooks, and those without one. */
 export const allPrograms: readonly string[] = [
   ...Object.keys(socketPrograms),
+  ...listPrograms,
   ...Object.values(devicePrograms).flatMap((programs) => Object.keys(programs)),
 ];
 

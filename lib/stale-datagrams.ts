@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 
-import { formatEndpoint } from './address';
+import { type Endpoint, formatEndpoint } from './address';
 import type { ServiceDefinition } from './service-definition';
 
-/** A UDP flow: what its client asked for, and who answers it. Addresses are canonical. */
+/** A UDP flow: what its client asked for, and who answers it. */
 export interface DatagramFlow {
-  readonly to: { readonly address: string; readonly port: number };
+  readonly to: Endpoint;
   /** The same as `to` where nothing was translated. */
-  readonly peer: { readonly address: string; readonly port: number };
+  readonly peer: Endpoint;
 }
 
 /**

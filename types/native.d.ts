@@ -152,6 +152,14 @@ export interface Datapath {
   dump(map: string): Promise<{ keys: Uint8Array; values: Uint8Array; count: number }>;
   /** A copy of bytes of a memory-mapped array map. */
   read(map: string, offset: number, length: number): Uint8Array;
+  /**
+   * What iterator programs write, end to end, when each runs over all sockets of each network namespace that a process is
+   * in or that is mounted. Other namespaces than the calling thread's need CAP_SYS_ADMIN, and CAP_SYS_PTRACE to be
+   * found by processes of other users: `refused` are the namespaces and processes that permissions hide. Those of
+   * processes that this one cannot see (another PID namespace) are not counted. A program that is no iterator is a
+   * `TypeError`, rejected.
+   */
+  iterate(programs: readonly string[]): Promise<Iteration>;
   /** `valueSize` is that of one CPU. */
   mapInfo(map: string): { id: number; type: number; keySize: number; valueSize: number; maxEntries: number };
   /** `runTime` in ns. Both counters stand still unless the sysctl kernel.bpf_stats_enabled is on. */
@@ -216,6 +224,13 @@ export interface Datapath {
   };
   /** Frees every kernel object that is not pinned; links are detached unless pinned. Idempotent. */
   close(): void;
+}
+
+export interface Iteration {
+  readonly records: Uint8Array;
+  /** That were visited. */
+  readonly namespaces: number;
+  readonly refused: number;
 }
 
 /** Tells one clsact filter from the others of the same device and direction. */

@@ -29,7 +29,8 @@ std::string NameOf(uint32_t id) {
 }  // namespace
 
 CgroupPrograms ProgramsAtCgroup(const Program& program, const std::string& path, bool effective) {
-  if (program.for_device) throw ArgumentError("program '" + program.name + "' is not for a cgroup");
+  if (program.hook != Hook::kCgroup)
+    throw ArgumentError("program '" + program.name + "' is not for a cgroup");
   const FileDescriptor cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup) throw SystemError(errno, "open", path);
   std::array<uint32_t, kPrograms> ids{};

@@ -10,6 +10,7 @@
 #include "async.h"
 #include "cgroup_programs.h"
 #include "errors.h"
+#include "iterate.h"
 #include "javascript.h"
 #include "operations.h"
 #include "ring_buffer.h"
@@ -43,8 +44,8 @@ Napi::Function Datapath::Define(Napi::Env env) {
       env, "Datapath",
       {Method<&Datapath::Commit>("commit"), Method<&Datapath::CommitNow>("commitNow"),
        Method<&Datapath::Lookup>("lookup"), Method<&Datapath::Dump>("dump"),
-       Method<&Datapath::Read>("read"), Method<&Datapath::GetMapInfo>("mapInfo"),
-       Method<&Datapath::GetProgramInfo>("programInfo"),
+       Method<&Datapath::Read>("read"), Method<&Datapath::IteratePrograms>("iterate"),
+       Method<&Datapath::GetMapInfo>("mapInfo"), Method<&Datapath::GetProgramInfo>("programInfo"),
        Method<&Datapath::AttachCgroup>("attachCgroup"), Method<&Datapath::AttachTcx>("attachTcx"),
        Method<&Datapath::AttachClsact>("attachClsact"), Method<&Datapath::AdoptLink>("adoptLink"),
        Method<&Datapath::AdoptFilter>("adoptFilter"), Method<&Datapath::PinMap>("pinMap"),
@@ -125,6 +126,27 @@ Napi::Value Datapath::Read(const Napi::CallbackInfo& info) {
   const uint64_t length = IntegerArgument(info[2], "length", UINT64_MAX);
   map.RequireInside(offset, length);
   return ToUint8Array(info.Env(), map.At(offset), length);
+}
+
+Napi::Value Datapath::IteratePrograms(const Napi::CallbackInfo& info) {
+  const auto object = Open();
+  const Napi::Array names = ArrayArgument(info[0], "programs");
+  std::vector<const Program*> programs;
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = "programs[" + std::to_string(i) + "]";
+    programs.push_back(&object->program(StringArgument(names.Get(i), name)));
+  }
+  return PromiseWorker<Iteration>::Start(
+      info.Env(), "bpf-lb iterate", info.This().As<Napi::Object>(),
+      [object, programs = std::move(programs)] { return Iterate(programs); },
+      [](Napi::Env env, const Iteration& iteration) {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("records",
+                   ToUint8Array(env, iteration.records.data(), iteration.records.size()));
+        result.Set("namespaces", iteration.visits.namespaces);
+        result.Set("refused", iteration.visits.refused);
+        return result;
+      });
 }
 
 Napi::Value Datapath::GetMapInfo(const Napi::CallbackInfo& info) {

@@ -41,6 +41,7 @@ class Datapath : public Wrapped<Datapath> {
   Napi::Value Lookup(const Napi::CallbackInfo& info);
   Napi::Value Dump(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
+  Napi::Value IteratePrograms(const Napi::CallbackInfo& info);
   Napi::Value GetMapInfo(const Napi::CallbackInfo& info);
   Napi::Value GetProgramInfo(const Napi::CallbackInfo& info);
   Napi::Value AttachCgroup(const Napi::CallbackInfo& info);

@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "javascript.h"
 #include "kernel_features.h"
+#include "namespaces.h"
 #include "rtnetlink.h"
 #include "system.h"
 

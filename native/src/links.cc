@@ -36,7 +36,7 @@ void RemovePins(std::vector<std::string>& pins) {
 // A device is named by its index, a cgroup by a file descriptor: one number taken for the other
 // would attach the program to something nobody asked for.
 void RequireForDevice(const Program& program, bool device) {
-  if (program.for_device == device) return;
+  if (program.hook == (device ? Hook::kDevice : Hook::kCgroup)) return;
   throw ArgumentError("program '" + program.name + "' is not for a " +
                       (device ? "device" : "cgroup"));
 }

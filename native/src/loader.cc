@@ -107,6 +107,17 @@ std::string Culprit(const std::string& log) {
   return "";
 }
 
+Hook HookOf(const bpf_program* program) {
+  switch (bpf_program__type(program)) {
+    case BPF_PROG_TYPE_SCHED_CLS:
+      return Hook::kDevice;
+    case BPF_PROG_TYPE_TRACING:
+      return Hook::kIterator;
+    default:
+      return Hook::kCgroup;
+  }
+}
+
 std::mutex libelf;  // is built without locks
 
 }  // namespace
@@ -151,8 +162,7 @@ LoadedObject::LoadedObject(Skeleton skeleton) : skeleton_(std::move(skeleton)) {
   bpf_object__for_each_program (program, skeleton_->obj) {
     if (!bpf_program__autoload(program)) continue;
     const std::string name = bpf_program__name(program);
-    programs_[name] = {name, bpf_program__fd(program),
-                       bpf_program__type(program) == BPF_PROG_TYPE_SCHED_CLS,
+    programs_[name] = {name, bpf_program__fd(program), HookOf(program),
                        bpf_program__expected_attach_type(program)};
   }
 }

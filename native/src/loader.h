@@ -41,10 +41,12 @@ struct MapShape {
 std::map<std::string, MapShape> DeclaredMaps();
 MapShape ReadPinnedMap(const std::string& path);
 
+enum class Hook { kCgroup, kDevice, kIterator };
+
 struct Program {
   std::string name;
   int fd;
-  bool for_device;       // a tc program; else one for a cgroup
+  Hook hook;
   uint32_t attach_type;  // enum bpf_attach_type, as the section name says
 };
 

@@ -103,6 +103,7 @@ const functions = {
   verify: async (id: number) => (await at(id).verify()).data,
   formatStatus: (id: number) => at(id).status().format(),
   formatServices: (id: number) => at(id).services.format(),
+  sockets: (id: number) => at(id).sockets(),
   metrics: (id: number) => at(id).metrics(),
   close: (id: number, options?: CloseOptions) => at(id).close(options),
   /** Calls a function in a worker thread of this process, which is started for the first one. */

@@ -11,7 +11,7 @@ import {
 } from './tcp-client';
 import { answerParent } from './process';
 import { bind, listen, stopListening } from './server';
-import { connectedUdp, unconnectedUdp, openUdp, sendUdp, closeUdp } from './udp-client';
+import { askUdp, closeUdp, connectUdp, connectedUdp, openUdp, sendUdp, unconnectedUdp } from './udp-client';
 
 /* A process with sockets: serves, and asks others. */
 const functions = {
@@ -29,6 +29,8 @@ const functions = {
   stopStream,
   connectedUdp,
   unconnectedUdp,
+  connectUdp,
+  askUdp,
   openUdp,
   sendUdp,
   closeUdp,

@@ -26,6 +26,20 @@ async function bound({ type, localPort = 0 }: UdpOptions): Promise<dgram.Socket>
   return socket;
 }
 
+async function connected(socket: dgram.Socket, to: Endpoint): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.connect(to.port, to.address, (error?: Error) => (error ? reject(error) : resolve()));
+  });
+  socket.removeAllListeners('error');
+}
+
+function socketOf(id: number): dgram.Socket {
+  const socket = sockets.get(id);
+  if (!socket) throw new Error(`There is no socket ${id}`);
+  return socket;
+}
+
 /** The next datagrams, as many as asked for. */
 function answers(socket: dgram.Socket, number: number, timeout: number): Promise<Exchange[]> {
   return new Promise((resolve, reject) => {
@@ -62,11 +76,7 @@ export async function connectedUdp(
 ): Promise<Exchange & { source: Endpoint }> {
   const socket = await bound(options);
   try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
-      socket.connect(to.port, to.address, (error?: Error) => (error ? reject(error) : resolve()));
-    });
-    socket.removeAllListeners('error');
+    await connected(socket, to);
     const peer = endpoint(socket.remoteAddress());
     const [answer] = await Promise.all([
       answers(socket, 1, options.timeout ?? patience),
@@ -91,6 +101,21 @@ export async function unconnectedUdp(to: readonly Endpoint[], options: UdpOption
   }
 }
 
+/** Returns the number of a new connected socket. */
+export async function connectUdp(to: Endpoint, options: UdpOptions): Promise<number> {
+  const socket = await bound(options);
+  await connected(socket, to);
+  sockets.set(++last, socket);
+  return last;
+}
+
+/** Asks through a connected socket. */
+export async function askUdp(id: number, timeout = patience): Promise<Exchange> {
+  const socket = socketOf(id);
+  const [[answer]] = await Promise.all([answers(socket, 1, timeout), send(socket)]);
+  return answer as Exchange;
+}
+
 /** Returns the number of a new unconnected socket. */
 export async function openUdp(options: UdpOptions): Promise<number> {
   const socket = await bound(options);
@@ -100,8 +125,7 @@ export async function openUdp(options: UdpOptions): Promise<number> {
 
 /** Asks all at once, and returns the answers ordered as the questions, by the address that each came from. */
 export async function sendUdp(id: number, to: readonly Endpoint[], timeout = patience): Promise<Exchange[]> {
-  const socket = sockets.get(id);
-  if (!socket) throw new Error(`There is no socket ${id}`);
+  const socket = socketOf(id);
   const [got] = await Promise.all([
     answers(socket, to.length, timeout),
     ...to.map((one) => send(socket, one)),
