@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { Family } from './address';
+import { families, type Family } from './address';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
 import type { HookLossCause } from './hook-loss';
 import { socketPrograms } from './programs';
@@ -102,12 +102,19 @@ export class Hooks {
 
   /** Programs of others that connected sockets of a cgroup meet, in the order in which they run. */
   otherPrograms(cgroup: string, family: Family): OtherProgram[] {
-    const programs = [`bpf_lb_connect${family}`, `bpf_lb_peername${family}`] as const;
-    return programs.flatMap((program) => {
+    return hooksOfConnected(family).flatMap((program) => {
       const own = this.#datapath.programInfo(program).id;
       const { programs: all } = this.#datapath.cgroupPrograms(program, cgroup, true);
       return all.filter(({ id }) => id !== own).map((other) => ({ hook: socketPrograms[program], ...other }));
     });
+  }
+
+  /** Says the same for cgroups in which the same programs run on the hooks that connected sockets meet. */
+  effectivePrograms(cgroup: string): string {
+    return families
+      .flatMap(hooksOfConnected)
+      .map((program) => this.#datapath.cgroupPrograms(program, cgroup, true).programs.map(({ id }) => id))
+      .join(';');
   }
 
   /** By a tcx link, or by a clsact filter where the kernel has none (before Linux 6.6). */
@@ -215,6 +222,11 @@ export class Hooks {
       throw asPublicError(error, `pin ${path}`);
     }
   }
+}
+
+/** Those that the canary meets. */
+function hooksOfConnected(family: Family) {
+  return [`bpf_lb_connect${family}`, `bpf_lb_peername${family}`] as const;
 }
 
 /** A cgroup's id is the inode of its directory. */

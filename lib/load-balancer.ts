@@ -34,6 +34,7 @@ import { PortReservation } from './port-range';
 import { judge, Probe } from './probe';
 import { readProbeFacts } from './probe-facts';
 import { tables } from './programs';
+import { type ReachReport, ReachSearch } from './reach';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
 import { serviceCIDROperations } from './service-cidrs';
@@ -374,6 +375,36 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#checkOpen();
     await this.#hookWatch?.check();
     return this.status();
+  }
+
+  /**
+   * Workloads whose sockets are not translated, as far as this process can see: processes that are not below `cgroup`,
+   * those that were excepted, those among which a canary finds out that it does not work, and virtual machines. Goes
+   * through /proc, and into network namespaces with processes below `cgroup`; needs CAP_SYS_ADMIN and CAP_SYS_PTRACE and
+   * the host's PID namespace. Ends after `timeout` milliseconds (default 10,000) and the canary under way: `missing` says
+   * what could not be looked at.
+   *
+   * Rejects with `ERR_BPF_INVALID_OPTION` when the LoadBalancer was opened with `socketLB: false`, and kernel errors.
+   */
+  async unreached({ timeout = 10_000 }: { timeout?: number } = {}): Promise<ReachReport> {
+    this.#checkOpen();
+    if (!this.#socketLayer) {
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_OPTION',
+        'unreached: open with socketLB to reach sockets.',
+      );
+    }
+    if (typeof timeout !== 'number' || !(timeout > 0)) {
+      throw new LoadBalancerError('ERR_BPF_INVALID_OPTION', `unreached: timeout: ${timeout} is no time.`);
+    }
+    const context = {
+      native: this.#native,
+      hooks: this.#hooks,
+      cgroup: this.#socketLayer.cgroup,
+      hostNamespaceOnly: this.#options.hostNamespaceOnly,
+      excepts: (cgroups: readonly bigint[], netns: bigint) => this.#exceptions.excepts(cgroups, netns),
+    };
+    return attempt('look for workloads', () => new ReachSearch(context, timeout).run());
   }
 
   /** What the programs counted, and how full the tables are. */

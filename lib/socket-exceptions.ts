@@ -32,6 +32,15 @@ export class SocketExceptionTable {
     return new Map(keys.map((key) => [Buffer.from(key).toString('hex'), key]));
   }
 
+  /** Whether sockets of a namespace, or of a cgroup with all that are above it, are left alone. */
+  excepts(cgroups: readonly bigint[], netnsCookie: bigint): boolean {
+    const keys = [
+      encodeException(ExceptionKind.NETNS, netnsCookie),
+      ...cgroups.map((id) => encodeException(ExceptionKind.CGROUP, id)),
+    ];
+    return keys.some((key) => this.#keys.has(Buffer.from(key).toString('hex')));
+  }
+
   /** The operations that make the table what was resolved. */
   change(to: ReadonlyMap<string, Uint8Array>): MapOperation[] {
     const map = 'exceptions';

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-import { type Family, families } from './address';
+import { type Family, families, formatAddress } from './address';
 import { attempt } from './errors';
 import { cgroupHookStates, cgroupId, type HookState, isLost } from './hook-loss';
 import { allOrNone, type Hook, type Hooks, type OtherProgram } from './hooks';
@@ -156,7 +156,7 @@ export async function tryOut(
   const translated = connectErrno === 0 && local === canaryBackend[family];
   if (translated && peer.includes(address)) return { verification: 'verified', failure: undefined };
   const noFamily = [EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH].includes(connectErrno);
-  if (family === 6 && noFamily && !(await hasLoopback6(native, netns)))
+  if (noFamily && !(await hasLoopback(native, family, netns)))
     return { verification: 'unavailable', failure: undefined };
   return { verification: 'failed', failure: explain(connectErrno, translated) };
 }
@@ -172,9 +172,7 @@ function errnoName(errno: number): string {
   return known ? known[0] : `errno ${errno}`;
 }
 
-async function hasLoopback6(native: Native, netns: string | undefined): Promise<boolean> {
+async function hasLoopback(native: Native, family: Family, netns: string | undefined): Promise<boolean> {
   const { addresses } = await native.network(netns);
-  return addresses.some(
-    ({ address }) => address.length === 16 && address[15] === 1 && !address.slice(0, 15).some(Boolean),
-  );
+  return addresses.some(({ address }) => formatAddress(address).text === canaryBackend[family]);
 }

@@ -18,11 +18,11 @@ export interface Native {
   /** sizeof and offsetof of every struct of bpf/abi.h, as the C++ compiler sees them. */
   readonly abi: Readonly<Record<string, StructLayout>>;
   /** The network namespace of the calling thread: SO_NETNS_COOKIE and the inode of /proc/thread-self/ns/net. */
-  netns(): { cookie: bigint; inode: bigint };
+  netns(): { cookie: bigint; inode: number };
   /** Links, addresses and routes of this network namespace, or of the one at `path`: rtnetlink dumps. */
   network(path?: string): Promise<Network>;
   /** SO_NETNS_COOKIE and inode of the namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`), asked on a thread that enters it. */
-  netnsOf(path: string): Promise<{ cookie: bigint; inode: bigint }>;
+  netnsOf(path: string): Promise<{ cookie: bigint; inode: number }>;
   /**
    * Calls `onChange` after links, addresses or routes of the calling thread's network namespace have changed: rtnetlink
    * multicast. Many messages that are read in one go are one call; so is a loss of messages (ENOBUFS). Does not keep

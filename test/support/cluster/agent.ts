@@ -101,6 +101,7 @@ const functions = {
   explain: (id: number, query: Query) => at(id).explain(query),
   status: (id: number) => at(id).status().data,
   verify: async (id: number) => (await at(id).verify()).data,
+  unreached: (id: number, options?: { timeout?: number }) => at(id).unreached(options),
   formatStatus: (id: number) => at(id).status().format(),
   formatServices: (id: number) => at(id).services.format(),
   sockets: (id: number) => at(id).sockets(),
