@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 import { layouts } from '../../lib/abi';
 import { adoptServices } from '../../lib/adoption';
-import { LoadBalancerError } from '../../lib/errors';
+import type { LoadBalancerError } from '../../lib/errors';
 import { sameService, defineService, type ServiceDefinition } from '../../lib/service-definition';
 import { defaultPolicy } from '../../lib/service-flags';
 import { ServiceTable } from '../../lib/service-table';
