@@ -1,5 +1,5 @@
 import type { DefinitionChange } from './datagram-flows';
-import { attempt, LoadBalancerError } from './errors';
+import { attempt, LoadBalancerError, MapFullError } from './errors';
 import type { ServiceTable } from './service-table';
 import { RangesPending, Transaction } from './transaction';
 import type { Datapath, MapOperation, Native } from '../types/native';
@@ -29,19 +29,25 @@ export class CommitQueue {
   readonly #native: Native;
   readonly #waiting: Call[] = [];
   readonly #onCommitted: (changes: readonly DefinitionChange[]) => void;
+  readonly #makeRoom: (full: MapFullError) => Promise<boolean>;
   #running: Promise<void> | undefined;
 
-  /** `onCommitted` is told what the kernel has; it must not throw. */
+  /**
+   * `onCommitted` is told what the kernel has; it must not throw. `makeRoom` may enlarge a table that something does not
+   * fit into, and then says so.
+   */
   constructor(
     native: Native,
     table: ServiceTable,
     datapath: Datapath,
     onCommitted: (changes: readonly DefinitionChange[]) => void = () => undefined,
+    makeRoom: (full: MapFullError) => Promise<boolean> = () => Promise.resolve(false),
   ) {
     this.#native = native;
     this.#table = table;
     this.#datapath = datapath;
     this.#onCommitted = onCommitted;
+    this.#makeRoom = makeRoom;
   }
 
   /**
@@ -95,9 +101,9 @@ export class CommitQueue {
         const value = call.stage(tx);
         return value instanceof Promise ? await value : value;
       } catch (error) {
-        if (!(error instanceof RangesPending)) throw error;
+        if (error instanceof RangesPending) await this.#reclaim();
+        else if (!(error instanceof MapFullError) || !(await this.#makeRoom(error))) throw error;
         if (call.alone) tx.abandon();
-        await this.#reclaim();
       }
     }
   }

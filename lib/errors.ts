@@ -1,3 +1,4 @@
+import type { GrowingCapacity } from './options';
 import { explainRefusal, type Privileges, readPrivileges } from './capabilities';
 
 /**
@@ -79,15 +80,19 @@ export class MapFullError extends LoadBalancerError {
   readonly need: number;
   /** Entries that the table can hold. */
   readonly have: number;
+  /** The size that `capacity` and `maxCapacity` have for the table. */
+  readonly option: keyof GrowingCapacity;
 
-  constructor(map: string, need: number, have: number, option: string) {
+  constructor(map: string, need: number, have: number, option: keyof GrowingCapacity) {
     super(
       'ERR_BPF_MAP_FULL',
-      `The table ${map} holds ${have} entries and ${need} are needed: open the LoadBalancer with a larger ${option}.`,
+      `The table ${map} holds ${have} entries and ${need} are needed: open the LoadBalancer with a larger ` +
+        `capacity.${option}, or let the table grow with maxCapacity.${option}.`,
     );
     this.map = map;
     this.need = need;
     this.have = have;
+    this.option = option;
   }
 }
 

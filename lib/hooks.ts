@@ -16,6 +16,8 @@ export type Attachment = 'cgroup' | 'tcx' | 'clsact';
 export interface Hook {
   readonly program: string;
   readonly attachment: Attachment;
+  /** Of a device. */
+  readonly direction?: 'ingress' | 'egress';
   readonly link: Link;
 }
 
@@ -51,7 +53,7 @@ export async function allOrNone<Target, Attached>(
 export class Hooks {
   readonly #native: Native;
   readonly #datapath: Datapath;
-  readonly #own: Generation | undefined;
+  readonly #state: StateDirectory | undefined;
   #earlier: Generation | undefined;
   readonly #adopted = new Set<Link>();
   #tcx = true;
@@ -59,7 +61,7 @@ export class Hooks {
   constructor(native: Native, datapath: Datapath, state: StateDirectory | undefined) {
     this.#native = native;
     this.#datapath = datapath;
-    this.#own = state?.own;
+    this.#state = state;
     this.#earlier = state?.earlier;
   }
 
@@ -85,7 +87,7 @@ export class Hooks {
         throw this.#hookTaken(program, cgroup) ?? error;
       }
     });
-    this.#pin(link, this.#own?.pathOf(name));
+    this.#pin(link, this.#state?.own.pathOf(name));
     return { program, attachment: 'cgroup', link };
   }
 
@@ -125,8 +127,8 @@ export class Hooks {
   ): Promise<Hook> {
     const { link, attachment } =
       (await this.#adoptTc(program, device, direction)) ?? (await this.#attachTc(program, device, direction));
-    this.#pin(link, this.#own?.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
-    return { program, attachment, link };
+    this.#pin(link, this.#state?.own.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
+    return { program, attachment, direction, link };
   }
 
   async #adoptTc(

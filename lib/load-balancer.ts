@@ -6,7 +6,7 @@ import { layouts } from './abi';
 import { adoptServices } from './adoption';
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
-import { DatagramFlows } from './datagram-flows';
+import { DatagramFlows, type DefinitionChange } from './datagram-flows';
 import { checkUnique, defineDesired } from './desired-services';
 import type { Device } from './device';
 import { type DeviceChange, DeviceLayer } from './device-layer';
@@ -16,7 +16,9 @@ import { type Exposure, exposuresOf, type Outside } from './exposure';
 import type { LostHook } from './hook-cases';
 import type { HookState } from './hook-loss';
 import { HookWatch } from './hook-watch';
-import { Hooks } from './hooks';
+import { TableGrowth } from './growth';
+import { type Hook, Hooks } from './hooks';
+import { liveDatapath, type LiveDatapath } from './live-datapath';
 import { canaryEntries } from './load-options';
 import { type Metrics, readMetrics } from './metrics';
 import { loadNative } from './native';
@@ -52,6 +54,7 @@ import { canaryService, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
+import type { Generation } from './state-generation';
 import type { Transaction } from './transaction';
 import { listTranslatedSockets, type SocketList } from './translated-sockets';
 import type { Datapath, Native, Watch } from '../types/native';
@@ -102,7 +105,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** The services, live. */
   readonly services: ServiceList;
   readonly #native: Native;
-  readonly #datapath: Datapath;
+  readonly #datapath: LiveDatapath;
   readonly #options: Options;
   readonly #state: StateDirectory | undefined;
   readonly #table: ServiceTable;
@@ -125,13 +128,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #closed: Promise<void> | undefined;
   #decisions: DecisionModule | undefined;
 
-  private constructor(
-    native: Native,
-    datapath: Datapath,
-    options: Options,
-    state: StateDirectory | undefined,
-  ) {
+  private constructor(native: Native, loaded: Datapath, options: Options, state: StateDirectory | undefined) {
     super();
+    const datapath = liveDatapath(loaded);
     this.#native = native;
     this.#datapath = datapath;
     this.#options = options;
@@ -153,10 +152,15 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       (stage) => this.#queue.add(stage),
       (name) => this.#table.records.get(name)?.definition,
     );
-    this.#queue = new CommitQueue(native, this.#table, datapath, (changes) => {
+    const growth = new TableGrowth(native, datapath, this.#table, options, {
+      hooks: () => this.#attached(),
+      onGrown: () => this.#renew(),
+    });
+    const committed = (changes: readonly DefinitionChange[]) => {
       if (this.#deviceLayer.devices.length > 0) this.#datagramFlows.note(changes);
       for (const { before, after } of changes) this.#slowStarts.follow((before ?? after)!.name, after);
-    });
+    };
+    this.#queue = new CommitQueue(native, this.#table, datapath, committed, (full) => growth.makeRoom(full));
     this.#owner = {
       record: (name: string) => this.#table.records.get(name),
       updateService: (name: string, changes: ServiceChanges) => this.#update(name, changes),
@@ -434,6 +438,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
 
   async #start(cgroup: string | undefined, earlier: Datapath | undefined): Promise<void> {
     const { nodePortRange, protectNodePorts, followDevices, serviceCIDRs } = this.#options;
+    const state = this.#state;
     if (earlier) await this.#adoptNode();
     await attempt('write the settings', () =>
       this.#datapath.commit([
@@ -443,11 +448,8 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     );
     if (earlier) await this.#adoptServices(earlier);
     await this.#setExceptions(this.#options.socketExceptions);
-    this.#events = this.#datapath.watchRing('events', (record) => {
-      const event = decodeEvent(record);
-      if (event) this.#emitLater('portsExhausted', event);
-    });
-    await this.#pinTables();
+    this.#watchEvents();
+    await attempt('pin the tables', () => state && this.#pinTables(state.own));
     this.#reservation = await PortReservation.make(nodePortRange, protectNodePorts);
     if (followDevices) this.#follow();
     await this.#select(this.#options.devices);
@@ -469,7 +471,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
 
   /** Also finishes the change that an earlier process was at. */
   async #adoptServices(earlier: Datapath): Promise<void> {
-    const inPlace = earlier === this.#datapath;
+    const inPlace = earlier === this.#datapath.current;
     const { torn, retired, leftovers } = await attempt('read the services of an earlier process', () =>
       adoptServices(earlier, this.#table, this.#options.serviceCIDRs, inPlace),
     );
@@ -572,11 +574,35 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     });
   }
 
-  async #pinTables(): Promise<void> {
-    const state = this.#state;
-    if (!state) return;
-    await attempt('pin the tables', () => {
-      for (const table of tables) this.#datapath.pinMap(table, state.own.pathOf(table));
+  #watchEvents(): void {
+    this.#events?.close();
+    this.#events = this.#datapath.watchRing('events', (record) => {
+      const event = decodeEvent(record);
+      if (event) this.#emitLater('portsExhausted', event);
+    });
+  }
+
+  #pinTables(generation: Generation): void {
+    for (const table of tables) this.#datapath.pinMap(table, generation.pathOf(table));
+  }
+
+  *#attached(): Iterable<Hook> {
+    yield* this.#socketLayer?.hooks ?? [];
+    for (const { hooks } of this.devices) yield* hooks;
+  }
+
+  /** The datapath is another one. */
+  async #renew(): Promise<void> {
+    if (this.#events) this.#watchEvents();
+    /* Until it is open, nothing of this generation counts. */
+    if (!this.#opened) return;
+    await this.#state?.renew((generation) => {
+      this.#pinTables(generation);
+      for (const { program, link } of this.#socketLayer?.hooks ?? [])
+        link.pin(generation.pathOf(`link_${program}`));
+      for (const { hooks, ifindex } of this.devices)
+        for (const { program, direction = 'ingress', link } of hooks)
+          link.pin(generation.pathOfDeviceLink(program, ifindex, direction, link.filter));
     });
   }
 

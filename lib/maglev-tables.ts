@@ -40,6 +40,11 @@ export class MaglevTables {
     this.#ranges = new RangeAllocator(Math.ceil(capacity / slotsPerWord));
   }
 
+  /** There is more room behind what there was. */
+  grow(capacity: number): void {
+    this.#ranges.grow(Math.ceil(capacity / slotsPerWord));
+  }
+
   /** Slots in use, rounding included. */
   get used(): number {
     return this.#ranges.used * slotsPerWord;

@@ -4,7 +4,7 @@ import { loadOptions } from './load-options';
 import type { Options } from './options';
 import type { StateDirectory } from './state-directory';
 import { adoptTables, readerOf } from './state-tables';
-import type { Datapath, Native } from '../types/native';
+import type { Datapath, LoadOptions, Native } from '../types/native';
 
 /** The programs in the kernel, with tables of their own or those of an earlier process. */
 export interface Loaded {
@@ -15,21 +15,31 @@ export interface Loaded {
   readonly earlier: Datapath | undefined;
 }
 
+/** With what the options ask of the programs themselves. */
+export async function loadPrograms(
+  native: Native,
+  { existingConnections }: Options,
+  load: LoadOptions,
+): Promise<Datapath> {
+  const readConntrack = existingConnections === 'leave' && (await isTracking(native));
+  return native.load({ ...load, readConntrack });
+}
+
 /** Throws `ERR_BPF_STATE` for tables of an earlier process that cannot be used. */
 export async function load(
   native: Native,
   options: Options,
   state: StateDirectory | undefined,
 ): Promise<Loaded> {
-  const readConntrack = options.existingConnections === 'leave' && (await isTracking(native));
-  const wanted = { ...loadOptions(options), readConntrack };
   const left = state?.earlier;
   const adoption =
     left &&
-    (await attempt('look at the tables of an earlier process', () => adoptTables(native, left, wanted)));
-  const datapath = await attempt('load the programs', () => native.load(adoption?.load ?? wanted));
+    (await attempt('look at the tables of an earlier process', () => adoptTables(native, left, options)));
+  const datapath = await attempt('load the programs', () =>
+    loadPrograms(native, options, adoption?.load ?? loadOptions(options)),
+  );
   if (!adoption) return { datapath, options, earlier: undefined };
-  const resized = { ...options, capacity: resize(options.capacity, adoption.sizes) };
+  const resized = { ...options, capacity: adoption.capacity };
   if (adoption.inPlace) return { datapath, options: resized, earlier: datapath };
   try {
     const earlier = await attempt('read the tables of an earlier process', async () =>
@@ -40,15 +50,4 @@ export async function load(
     datapath.close();
     throw error;
   }
-}
-
-/** Tables of connections keep the size that they have. */
-function resize(capacity: Options['capacity'], sizes: Readonly<Record<string, number>>): Options['capacity'] {
-  return {
-    ...capacity,
-    sockets: sizes['origins'] ?? capacity.sockets,
-    flows: sizes['flows4'] ?? capacity.flows,
-    affinities: sizes['affinities'] ?? capacity.affinities,
-    fragments: sizes['fragments'] ?? capacity.fragments,
-  };
 }

@@ -112,6 +112,12 @@ export interface OpenOptions {
   flowLifetimes?: Partial<FlowLifetimes>;
   /** Table sizes. Memory is taken when the LoadBalancer is opened. */
   capacity?: Partial<Capacity>;
+  /**
+   * Sizes up to which tables of services grow when they are full. Larger ones then take their place, with all that is in
+   * them; connections and flows are not concerned. It takes as long as opening does, and memory for both meanwhile.
+   * Default: they do not grow, and `ERR_BPF_MAP_FULL` says what they lack.
+   */
+  maxCapacity?: Partial<GrowingCapacity>;
 }
 
 /** Which sockets are not translated. */
@@ -164,6 +170,9 @@ export interface Capacity {
   fragments: number;
 }
 
+/** Entries of the tables that can grow. */
+export type GrowingCapacity = Pick<Capacity, 'frontends' | 'backends' | 'maglevSlots' | 'sourceRanges'>;
+
 /** Validated options with their defaults filled in. */
 export interface Options {
   readonly devices: readonly string[];
@@ -189,6 +198,7 @@ export interface Options {
   readonly existingConnections: 'take' | 'leave';
   readonly flowLifetimes: FlowLifetimes;
   readonly capacity: Capacity;
+  readonly maxCapacity: GrowingCapacity;
 }
 
 const maxEntries = 2 ** 24;
@@ -293,6 +303,19 @@ export function parseOptions(options: OpenOptions): Options {
   const sockets = size('sockets', 131_072);
   if (!Number.isInteger(Math.log2(sockets)))
     throw invalid('capacity.sockets', `${sockets} is not a power of two`);
+  const sizes: Capacity = {
+    frontends: size('frontends', 65_535),
+    backends: size('backends', 262_144),
+    flows: size('flows', 131_072),
+    sockets,
+    maglevSlots: size('maglevSlots', 2 ** 20),
+    sourceRanges: size('sourceRanges', 65_536),
+    affinities: size('affinities', 65_536),
+    fragments: size('fragments', 8192),
+  };
+  const growth = optionalGroup('maxCapacity', options.maxCapacity);
+  const most = (name: keyof GrowingCapacity) =>
+    integer(`maxCapacity.${name}`, growth[name] ?? sizes[name], sizes[name], maxEntries);
   const place = new Place('open');
   const nodePortRange = portRange('nodePortRange', options.nodePortRange ?? [30000, 32767]);
   const { noBackend = 'reject' } = options;
@@ -338,15 +361,12 @@ export function parseOptions(options: OpenOptions): Options {
       closing: lifetime('closing', 10),
       datagram: lifetime('datagram', 60),
     },
-    capacity: {
-      frontends: size('frontends', 65_535),
-      backends: size('backends', 262_144),
-      flows: size('flows', 131_072),
-      sockets,
-      maglevSlots: size('maglevSlots', 2 ** 20),
-      sourceRanges: size('sourceRanges', 65_536),
-      affinities: size('affinities', 65_536),
-      fragments: size('fragments', 8192),
+    capacity: sizes,
+    maxCapacity: {
+      frontends: most('frontends'),
+      backends: most('backends'),
+      maglevSlots: most('maglevSlots'),
+      sourceRanges: most('sourceRanges'),
     },
   };
 }

@@ -5,14 +5,19 @@
  * class can serve is found by joining neighbours, which is rare and linear.
  */
 export class RangeAllocator {
-  readonly capacity: number;
+  #capacity: number;
   #next = 0;
   #used = 0;
   /** Starts of free ranges by their size. */
   readonly #free = new Map<number, number[]>();
 
   constructor(capacity: number) {
-    this.capacity = capacity;
+    this.#capacity = capacity;
+  }
+
+  /** There is more room behind what there was. */
+  grow(capacity: number): void {
+    this.#capacity = capacity;
   }
 
   /** Entries in allocated ranges, rounding included. */
@@ -69,7 +74,7 @@ export class RangeAllocator {
   }
 
   #extend(size: number): number | undefined {
-    if (this.#next + size > this.capacity) return undefined;
+    if (this.#next + size > this.#capacity) return undefined;
     const start = this.#next;
     this.#next += size;
     return start;
@@ -79,7 +84,7 @@ export class RangeAllocator {
     const ranges = [...this.#free].flatMap(([n, starts]) =>
       starts.map((start) => ({ start, end: start + n })),
     );
-    if (this.#next < this.capacity) ranges.push({ start: this.#next, end: this.capacity });
+    if (this.#next < this.#capacity) ranges.push({ start: this.#next, end: this.#capacity });
     ranges.sort((a, b) => a.start - b.start);
     const joined: { start: number; end: number }[] = [];
     for (const range of ranges) {
@@ -88,7 +93,7 @@ export class RangeAllocator {
       else joined.push({ ...range });
     }
     this.#free.clear();
-    this.#next = this.capacity;
+    this.#next = this.#capacity;
     let found: number | undefined;
     for (const { start, end } of joined) {
       let from = start;
@@ -96,7 +101,7 @@ export class RangeAllocator {
         found = start;
         from += size;
       }
-      if (end === this.capacity) this.#next = from;
+      if (end === this.#capacity) this.#next = from;
       else if (end > from) this.#put(from, end - from);
     }
     return found;

@@ -24,7 +24,11 @@ export interface TableCapacity {
   readonly backends: number;
   /** Slots of all Maglev tables. Default 1,048,576. */
   readonly maglevSlots?: number;
+  /** Source ranges of all services, of each family. Default 65,536. */
+  readonly sourceRanges?: number;
 }
+
+const defaultMaglevSlots = 2 ** 20;
 
 /** The numbers of each kind that were given last. */
 export interface TableState {
@@ -46,12 +50,14 @@ export interface RetiredRange {
  * the same change.
  */
 export class ServiceTable {
-  readonly capacity: TableCapacity;
+  #capacity: TableCapacity;
   readonly records = new Map<string, ServiceRecord>();
   /** Frontend key -> name of the service that has it. */
   readonly owners = new Map<string, string>();
   /** Frontends in use, without those of internal services. */
   readonly entries: Record<Family, number> = { 4: 0, 6: 0 };
+  /** Source ranges in use. */
+  readonly sourceRanges: Record<Family, number> = { 4: 0, 6: 0 };
   readonly ranges: RangeAllocator;
   readonly portHints = new PortHints();
   readonly networkHints = new NetworkHints();
@@ -83,10 +89,10 @@ export class ServiceTable {
     policy: ServicePolicy = defaultPolicy,
     persistent = false,
   ) {
-    this.capacity = capacity;
+    this.#capacity = capacity;
     this.policy = policy;
     this.frontendAddresses = new FrontendAddresses(policy.externalClusterIP);
-    this.maglevTables = new MaglevTables(capacity.maglevSlots ?? 2 ** 20);
+    this.maglevTables = new MaglevTables(capacity.maglevSlots ?? defaultMaglevSlots);
     this.nodeAddresses = nodeAddresses;
     this.ranges = new RangeAllocator(capacity.backends + reserved);
     this.#reserved = reserved;
@@ -101,6 +107,7 @@ export class ServiceTable {
       this.owners.set(key, name);
       if (!isInternal(name)) this.entries[family]++;
     }
+    for (const { family } of record.definition.sourceRanges) this.sourceRanges[family]++;
     if (!isInternal(name)) this.unclaimed.add(name);
   }
 
@@ -112,6 +119,17 @@ export class ServiceTable {
   /** Goes on after the numbers that an earlier process gave. */
   set state({ set, id, group, ranges }: TableState) {
     [this.#lastSet, this.#lastId, this.#lastGroup, this.#lastRanges] = [set, id, group, ranges];
+  }
+
+  get capacity(): TableCapacity {
+    return this.#capacity;
+  }
+
+  /** The kernel's tables are larger now, with the same contents. */
+  grow(capacity: TableCapacity): void {
+    this.#capacity = capacity;
+    this.ranges.grow(capacity.backends + this.#reserved);
+    this.maglevTables.grow(capacity.maglevSlots ?? defaultMaglevSlots);
   }
 
   /** Backends in use, rounding included. */

@@ -97,6 +97,10 @@ export class SocketLayer {
     return cgroupHookStates(this.#hooks, this.cgroup, this.#attachedTo);
   }
 
+  get hooks(): readonly Hook[] {
+    return this.#hooks;
+  }
+
   /** Every program is still on its hook. */
   get attached(): boolean {
     return !this.look().some(isLost);

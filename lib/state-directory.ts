@@ -23,8 +23,7 @@ export class StateDirectory {
   readonly #lock: DirectoryLock;
   /** What a LoadBalancer left behind that was here before; undefined: none did. */
   readonly earlier: Generation | undefined;
-  /** That of this LoadBalancer. */
-  readonly own: Generation;
+  #own: Generation;
 
   private constructor(
     native: Native,
@@ -37,7 +36,12 @@ export class StateDirectory {
     this.#path = path;
     this.#lock = lock;
     this.earlier = earlier;
-    this.own = own;
+    this.#own = own;
+  }
+
+  /** That of this LoadBalancer. */
+  get own(): Generation {
+    return this.#own;
   }
 
   /**
@@ -78,6 +82,19 @@ export class StateDirectory {
     await this.own.complete();
     for (const generation of await readGenerations(this.#native, this.#path))
       if (generation.number !== this.own.number) await generation.remove(this.own);
+  }
+
+  /** Begins another generation with what `pin` pins in it; the one before is let go when all of that is there. */
+  async renew(pin: (generation: Generation) => void): Promise<void> {
+    const next = await Generation.begin(this.#native, this.#path, this.own.number + 1);
+    try {
+      await attempt('pin the tables', () => pin(next));
+    } catch (error) {
+      await next.remove(this.own);
+      throw error;
+    }
+    this.#own = next;
+    await this.complete();
   }
 
   /** Unpins what this LoadBalancer has pinned, and lets go of the directory. The earlier one's serves on. */

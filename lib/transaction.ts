@@ -32,6 +32,8 @@ interface Change {
   new: ServiceRecord | undefined;
 }
 
+const defaultSourceRanges = 65_536;
+
 /** There would be room if the ranges that are retired could be used: wait for a grace period and try again. */
 export class RangesPending extends Error {}
 
@@ -49,6 +51,8 @@ export class Transaction {
   #nodeAddresses: ReadonlySet<string> | undefined;
   /** Frontends more, or less, than the table has. */
   readonly #entries: Record<Family, number> = { 4: 0, 6: 0 };
+  /** Source ranges that are to be entered beside those of the table. */
+  readonly #sourceRanges: Record<Family, number> = { 4: 0, 6: 0 };
 
   constructor(table: ServiceTable) {
     this.#table = table;
@@ -104,6 +108,7 @@ export class Transaction {
   #write(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
     for (const { key } of definition.frontends) this.#checkOwner(key, definition.name);
     this.#checkEntries(definition, current);
+    this.#checkRanges(definition, current);
     for (const { key } of definition.frontends) {
       const owner = this.#ownerOf(key);
       if (owner !== undefined && owner !== definition.name) this.#takeFrom(owner, key);
@@ -192,6 +197,10 @@ export class Transaction {
       for (const table of tablesOf(record)) this.#table.maglevTables.accept(table);
       records.set(name, record);
     }
+    for (const { old, new: record } of this.#changes.values()) {
+      for (const { family } of old?.definition.sourceRanges ?? []) this.#table.sourceRanges[family]--;
+      for (const { family } of record?.definition.sourceRanges ?? []) this.#table.sourceRanges[family]++;
+    }
     for (const family of families) this.#table.entries[family] += this.#entries[family];
   }
 
@@ -203,7 +212,7 @@ export class Transaction {
     this.#owners.clear();
     this.#disowned.clear();
     this.#nodeAddresses = undefined;
-    for (const family of families) this.#entries[family] = 0;
+    for (const family of families) this.#entries[family] = this.#sourceRanges[family] = 0;
   }
 
   #swap(
@@ -282,8 +291,18 @@ export class Transaction {
       const more =
         countFrontends(definition, family) - (counted ? countFrontends(current.definition, family) : 0);
       const need = this.#table.entries[family] + this.#entries[family] + more;
-      if (more > 0 && need > have)
-        throw new MapFullError(`services${family}`, need, have, 'capacity.frontends');
+      if (more > 0 && need > have) throw new MapFullError(`services${family}`, need, have, 'frontends');
+    }
+  }
+
+  /** Ranges that differ are in the table together with the old ones for a moment. */
+  #checkRanges(definition: ServiceDefinition, current: ServiceRecord | undefined): void {
+    if (current && sameRanges(definition, current.definition)) return;
+    const have = this.#table.capacity.sourceRanges ?? defaultSourceRanges;
+    for (const family of families) {
+      const more = definition.sourceRanges.filter((range) => range.family === family).length;
+      const need = this.#table.sourceRanges[family] + this.#sourceRanges[family] + more;
+      if (more > 0 && need > have) throw new MapFullError(`ranges${family}`, need, have, 'sourceRanges');
     }
   }
 
@@ -335,14 +354,14 @@ export class Transaction {
     this.#release(placements);
     if (retiredEntries > 0) throw new RangesPending();
     const have = capacity.maglevSlots ?? 0;
-    throw new MapFullError('maglev', maglevTables.used + size, have, 'capacity.maglevSlots');
+    throw new MapFullError('maglev', maglevTables.used + size, have, 'maglevSlots');
   }
 
   #noRoom(definition: ServiceDefinition): Error {
     if (this.#table.retiredEntries > 0) return new RangesPending();
     const { capacity } = this.#table;
     const need = Math.max(this.#table.backendsUsed + definition.backends.length, capacity.backends + 1);
-    return new MapFullError('backends', need, capacity.backends, 'capacity.backends');
+    return new MapFullError('backends', need, capacity.backends, 'backends');
   }
 
   /** For ranges that no program can have seen. */
@@ -366,6 +385,13 @@ export class Transaction {
   #replace(name: string, current: ServiceRecord | undefined, record: ServiceRecord | undefined): void {
     const change = this.#changes.get(name);
     if (change?.new && change.new !== change.old) this.#release(change.new.placements);
+    const old = change ? change.old : this.#table.records.get(name);
+    for (const [counted, by] of [
+      [change?.new, -1],
+      [record, 1],
+    ] as const)
+      if (counted && counted.numbers.ranges !== old?.numbers.ranges)
+        for (const { family } of counted.definition.sourceRanges) this.#sourceRanges[family] += by;
     const counted = !isInternal(name);
     const disowned = this.#disowned.delete(name);
     for (const { key, family } of current?.definition.frontends ?? []) {

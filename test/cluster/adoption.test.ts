@@ -145,6 +145,52 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     await closeAll(larger);
   });
 
+  it('reads the definitions where the service tables are those of another version', async () => {
+    const first = await open();
+    await first.agent.upsertServices(first.id, [web(), other]);
+    const listing = await first.agent.formatServices(first.id);
+    const assertAlive = await connectAll();
+    await first.kill();
+    const [generation = ''] = generations();
+    for (const table of ['services4', 'services6']) {
+      const pin = path.join(stateDir, generation, table);
+      rmSync(pin);
+      const shape = [
+        'type',
+        'hash',
+        'key',
+        table === 'services4' ? '8' : '20',
+        'value',
+        '16',
+        'entries',
+        '64',
+      ];
+      execFileSync('bpftool', ['map', 'create', pin, ...shape, 'name', table]);
+    }
+    const second = await open();
+    assert.equal(await second.agent.formatServices(second.id), listing);
+    await assertServed();
+    await assertAlive();
+    await second.kill();
+    await closeAll();
+  });
+
+  it('says which tables of connections are those of another version, and lets them serve on', async () => {
+    const first = await open();
+    await first.agent.upsertService(first.id, web());
+    await first.kill();
+    const [generation = ''] = generations();
+    const pin = path.join(stateDir, generation, 'flows4');
+    execFileSync('mv', [pin, `${pin}_away`]);
+    const shape = ['type', 'lru_hash', 'key', '16', 'value', '8', 'entries', '64'];
+    execFileSync('bpftool', ['map', 'create', pin, ...shape, 'name', 'flows4']);
+    await assert.rejects(open(), { code: 'ERR_BPF_STATE', message: /flows4: valueSize is 8, not \d+/ });
+    await assertServed();
+    rmSync(pin);
+    execFileSync('mv', [`${pin}_away`, pin]);
+    await closeAll();
+  });
+
   it('lets the earlier one serve on when it cannot be opened', async () => {
     const first = await open();
     await first.agent.upsertServices(first.id, [web(), other]);

@@ -49,6 +49,7 @@ describe('options', () => {
         affinities: 65_536,
         fragments: 8192,
       },
+      maxCapacity: { frontends: 65_535, backends: 262_144, maglevSlots: 1_048_576, sourceRanges: 65_536 },
     });
   });
 
@@ -80,6 +81,7 @@ describe('options', () => {
         affinities: 7,
         fragments: 8,
       },
+      maxCapacity: { frontends: 10, backends: 20, maglevSlots: 50, sourceRanges: 60 },
     } as const;
     const policy = {
       algorithm: 'maglev',
@@ -172,6 +174,7 @@ describe('options', () => {
       null,
       'large',
     ],
+    maxCapacity: [{ frontends: 65_534 }, { backends: '300000' }, { maglevSlots: 2 ** 25 }, 7],
   };
 
   for (const [option, values] of Object.entries(wrong)) {

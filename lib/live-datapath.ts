@@ -1,0 +1,30 @@
+import type { Datapath } from '../types/native';
+
+/** The datapath in use. Another one takes its place when tables grow; what holds this one does not notice. */
+export interface LiveDatapath extends Datapath {
+  /** For the addon, which needs its own object. */
+  readonly current: Datapath;
+  /** Closes the old one. Links have to be the new one's by now. */
+  replace(next: Datapath): void;
+}
+
+/** Passes every call on to the datapath that is in use when it is made. */
+export function liveDatapath(first: Datapath): LiveDatapath {
+  let current = first;
+  const own: Pick<LiveDatapath, 'current' | 'replace'> = {
+    get current() {
+      return current;
+    },
+    replace(next) {
+      current.close();
+      current = next;
+    },
+  };
+  return new Proxy(own as LiveDatapath, {
+    get(target, name) {
+      if (name in own) return target[name as keyof typeof own];
+      const member: unknown = current[name as keyof Datapath];
+      return typeof member === 'function' ? (member.bind(current) as unknown) : member;
+    },
+  });
+}
