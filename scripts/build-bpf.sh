@@ -5,14 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly out=build/bpf skeleton=native/generated/bpf_lb.skel.h
-readonly clang=${CLANG:-clang-19} strip=${LLVM_STRIP:-llvm-strip-19} bpftool=${BPFTOOL:-bpftool}
+readonly clang=${CLANG:-clang-19} strip=${LLVM_STRIP:-llvm-strip-19} bpftool=${BPFTOOL:-bpftool} cpu=${BPF_CPU:-v3}
 
 # Debian keeps bpftool in /usr/sbin, which is not in every user's path.
 PATH=$PATH:/usr/sbin
 # The order of the sources is the order of maps and programs: it must not depend on the locale.
 export LC_ALL=C
 
-inputs=$({ cat bpf/*.h bpf/*.bpf.c native/vendor/VERSIONS "$0" && "$clang" --version && "$bpftool" version; } | sha256sum)
+inputs=$({ cat bpf/*.h bpf/*.bpf.c native/vendor/VERSIONS "$0" && echo "$cpu" && "$clang" --version && "$bpftool" version; } | sha256sum)
 if [ -e "$skeleton" ] && [ "$(cat "$out/inputs.sha256" 2>/dev/null)" = "$inputs" ]; then exit 0; fi
 
 echo 'build-bpf: compiling the BPF programs'
@@ -20,7 +20,7 @@ rm -rf "$out"
 mkdir -p "$out" "$(dirname "$skeleton")"
 
 # <asm/types.h> is the one header that is the architecture's own.
-readonly flags=(-target bpf -mcpu=v3 -g -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror
+readonly flags=(-target bpf -mcpu=$cpu -g -O2 -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror
   -Ibpf -isystem native/vendor/include -isystem native/vendor/libbpf/include/uapi
   -idirafter "/usr/include/$(uname -m)-linux-gnu" "-ffile-prefix-map=$PWD=.")
 

@@ -14,6 +14,7 @@ interface BpfLink {
 interface BpfProgram {
   id: number;
   name?: string;
+  tag: string;
   map_ids?: number[];
 }
 
@@ -25,6 +26,15 @@ function bpftool<T>(...args: string[]): T[] {
 export function programsAtCgroup(cgroup: string): string[] {
   return bpftool<{ name: string }>('cgroup', 'show', cgroup)
     .map(({ name }) => name)
+    .sort();
+}
+
+/** What stands for the instructions of the programs attached to a cgroup. */
+export function tagsAtCgroup(cgroup: string): string[] {
+  const attached = bpftool<{ id: number }>('cgroup', 'show', cgroup).map(({ id }) => id);
+  return bpftool<BpfProgram>('prog', 'show')
+    .filter(({ id }) => attached.includes(id))
+    .map(({ tag }) => tag)
     .sort();
 }
 
