@@ -27,7 +27,7 @@ describe('connections and flows under load', () => {
       if (needs && !needs.isMet(release())) skip(this, needs.reason);
       this.timeout(120_000);
       if (name === 'upgrade') buildVariant();
-      const outcome = await play(world!, scenario, { times: 5, seconds: 4 }, 1);
+      const outcome = await play(world!, scenario, { times: 4, seconds: 3 }, 1);
       assert.deepEqual(outcome.problems, [], inWords(name, outcome));
     });
   }
