@@ -225,6 +225,18 @@ static __noinline bool lb_skip_extensions(struct __sk_buff *skb, struct lb_packe
   return false;
 }
 
+/*
+ * The packet has all the bytes that it says it has, and its IP headers are among them: others, the
+ * stack drops. Without a length it is larger than the field can say (BIG TCP).
+ */
+static __always_inline bool
+lb_is_whole(const struct __sk_buff *skb, bool v6, const struct lb_packet *p)
+{
+  if (p->length == (v6 ? sizeof(struct ipv6hdr) : 0) && skb->gso_size)
+    return true;
+  return LB_L3 + p->length <= skb->len && p->l4 <= LB_L3 + p->length;
+}
+
 /* Fills `p` from the IP header: addresses, protocol, where the transport header is. */
 static __always_inline enum lb_parsed
 lb_parse_ip(struct __sk_buff *skb, bool v6, struct lb_packet *p)
@@ -241,6 +253,8 @@ lb_parse_ip(struct __sk_buff *skb, bool v6, struct lb_packet *p)
 
     if ((void *)(ip + 1) > end)
       return LB_IGNORED;
+    if (ip->version != 6)
+      return LB_IGNORED;
     p->protocol = ip->nexthdr;
     p->ttl = ip->hop_limit;
     p->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
@@ -248,6 +262,8 @@ lb_parse_ip(struct __sk_buff *skb, bool v6, struct lb_packet *p)
     __builtin_memcpy(p->tuple.v6.saddr, &ip->saddr, 2 * sizeof(ip->saddr));
     if (!lb_is_transport(p->protocol) && p->protocol != IPPROTO_ICMPV6 &&
         !lb_skip_extensions(skb, p))
+      return LB_IGNORED;
+    if (!lb_is_whole(skb, v6, p))
       return LB_IGNORED;
     if (p->protocol == IPPROTO_ICMPV6)
       return p->part == LB_WHOLE ? LB_CONTROL : LB_IGNORED;
@@ -262,6 +278,8 @@ lb_parse_ip(struct __sk_buff *skb, bool v6, struct lb_packet *p)
     p->ttl = ip->ttl;
     p->length = bpf_ntohs(ip->tot_len);
     p->l4 = LB_L3 + ip->ihl * 4;
+    if (!lb_is_whole(skb, v6, p))
+      return LB_IGNORED;
     if (ip->frag_off & (LB_IP_MORE_FRAGMENTS | LB_IP_FRAGMENT_OFFSET)) {
       p->part = ip->frag_off & LB_IP_FRAGMENT_OFFSET ? LB_LATER_FRAGMENT : LB_FIRST_FRAGMENT;
       p->fragment = ip->id;
