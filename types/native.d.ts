@@ -21,6 +21,8 @@ export interface Native {
   netns(): { cookie: bigint; inode: number };
   /** Links, addresses and routes of this network namespace, or of the one at `path`: rtnetlink dumps. */
   network(path?: string): Promise<Network>;
+  /** What `network()` makes of the bytes of rtnetlink messages, whatever they are: for tests. */
+  parseNetwork(messages: Uint8Array): Network;
   /** SO_NETNS_COOKIE and inode of the namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`), asked on a thread that enters it. */
   netnsOf(path: string): Promise<{ cookie: bigint; inode: number }>;
   /**

@@ -102,6 +102,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("netns", Napi::Function::New<Callable<GetNetworkNamespace>>(env, "netns"));
   exports.Set("netnsOf", Napi::Function::New<Callable<GetNetworkNamespaceOf>>(env, "netnsOf"));
   exports.Set("network", Napi::Function::New<Callable<GetNetwork>>(env, "network"));
+  exports.Set("parseNetwork",
+              Napi::Function::New<Callable<ParseNetworkMessages>>(env, "parseNetwork"));
   exports.Set("watchNetwork", Napi::Function::New<Callable<WatchNetwork>>(env, "watchNetwork"));
   exports.Set("canary", Napi::Function::New<Callable<RunCanary>>(env, "canary"));
   exports.Set("gracePeriod", Napi::Function::New<Callable<AwaitGracePeriod>>(env, "gracePeriod"));

@@ -76,6 +76,14 @@ auto ListArgument(const Napi::Value& value, const std::string& name, Read read) 
   return list;
 }
 
+Napi::Object ToObject(Napi::Env env, const Network& network) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("links", ToArray(env, network.links));
+  object.Set("addresses", ToArray(env, network.addresses));
+  object.Set("routes", ToArray(env, network.routes));
+  return object;
+}
+
 uint32_t NumberArgument(const Napi::Value& value, const std::string& name) {
   return static_cast<uint32_t>(IntegerArgument(value, name, INT32_MAX));
 }
@@ -143,13 +151,12 @@ Napi::Value GetNetwork(const Napi::CallbackInfo& info) {
         InNetworkNamespace(path, [&network] { network = ReadNetwork(); });
         return network;
       },
-      [](Napi::Env env, const Network& network) {
-        Napi::Object result = Napi::Object::New(env);
-        result.Set("links", ToArray(env, network.links));
-        result.Set("addresses", ToArray(env, network.addresses));
-        result.Set("routes", ToArray(env, network.routes));
-        return result;
-      });
+      [](Napi::Env env, const Network& network) { return ToObject(env, network); });
+}
+
+Napi::Value ParseNetworkMessages(const Napi::CallbackInfo& info) {
+  const Bytes messages = BytesArgument(info[0], "messages");
+  return ToObject(info.Env(), ParseNetwork(messages.data, messages.size));
 }
 
 Napi::Value RunCanary(const Napi::CallbackInfo& info) {

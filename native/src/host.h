@@ -9,6 +9,7 @@ namespace lb {
 Napi::Value GetNetworkNamespace(const Napi::CallbackInfo& info);
 Napi::Value GetNetworkNamespaceOf(const Napi::CallbackInfo& info);
 Napi::Value GetNetwork(const Napi::CallbackInfo& info);
+Napi::Value ParseNetworkMessages(const Napi::CallbackInfo& info);
 Napi::Value RunCanary(const Napi::CallbackInfo& info);
 Napi::Value AwaitGracePeriod(const Napi::CallbackInfo& info);
 Napi::Value MountBpffsAt(const Napi::CallbackInfo& info);

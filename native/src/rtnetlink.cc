@@ -15,6 +15,7 @@
 
 #include "errors.h"
 #include "file_descriptor.h"
+#include "libbpf_log.h"
 
 // The parser that libbpf has for its own needs, linked statically with it: it checks every length.
 // Declared here because its header is not C++.
@@ -97,8 +98,10 @@ const T* HeaderOf(const nlmsghdr* message) {
 // Hands out the messages of one piece of a dump. Returns 0 when more pieces follow, ENODATA at the
 // end of the dump, or the errno that the kernel reported.
 int HandlePiece(const char* buffer, size_t length, const MessageHandler& handle) {
-  for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer); NLMSG_OK(message, length);
-       message = NLMSG_NEXT(message, length)) {
+  // Signed: the padding of the last message may lie outside.
+  auto left = static_cast<ssize_t>(length);
+  for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer); NLMSG_OK(message, left);
+       message = NLMSG_NEXT(message, left)) {
     if (message->nlmsg_seq != kSequence) continue;
     if (message->nlmsg_flags & NLM_F_DUMP_INTR) return EINTR;
     if (message->nlmsg_type == NLMSG_DONE) return ENODATA;
@@ -211,6 +214,7 @@ void ParseRoute(const nlmsghdr* message, std::vector<NetworkRoute>& routes) {
 }  // namespace
 
 Network ReadNetwork() {
+  const LibbpfLog log;  // its parser would write to stderr of attributes that are repeated
   Network network;
   network.links = Dump(RTM_GETLINK, AF_UNSPEC, "RTM_GETLINK", ParseLink);
   network.addresses = Dump(RTM_GETADDR, AF_UNSPEC, "RTM_GETADDR", ParseAddress);
@@ -218,6 +222,18 @@ Network ReadNetwork() {
   const std::vector<NetworkRoute> routes6 =
       Dump(RTM_GETROUTE, AF_INET6, "RTM_GETROUTE", ParseRoute);
   network.routes.insert(network.routes.end(), routes6.begin(), routes6.end());
+  return network;
+}
+
+Network ParseNetwork(const uint8_t* bytes, size_t size) {
+  const LibbpfLog log;
+  const std::vector<char> aligned(bytes, bytes + size);
+  Network network;
+  HandlePiece(aligned.data(), aligned.size(), [&](const nlmsghdr* message) {
+    ParseLink(message, network.links);
+    ParseAddress(message, network.addresses);
+    ParseRoute(message, network.routes);
+  });
   return network;
 }
 

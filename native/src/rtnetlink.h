@@ -45,4 +45,7 @@ struct Network {
 // Links, addresses and unicast routes of the calling thread's network namespace.
 Network ReadNetwork();
 
+// The same of one piece of a dump, as the kernel sends it. What is malformed is left out.
+Network ParseNetwork(const uint8_t* bytes, size_t size);
+
 }  // namespace lb

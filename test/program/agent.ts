@@ -19,6 +19,13 @@ import { type BulkCalls, bulkCalls } from './bulk';
  * through the programs by BPF_PROG_TEST_RUN, where FIB lookups see the namespace's routes.
  */
 
+/** A frame, in hex, through a program. */
+export interface FrameRun {
+  program: string;
+  device: string;
+  frame: string;
+}
+
 /** What the test may ask for. */
 export interface Calls extends BulkCalls {
   open(options: OpenOptions): Promise<Record<string, number>>;
@@ -31,6 +38,8 @@ export interface Calls extends BulkCalls {
     frame: string,
     flags: number,
   ): Promise<{ retval: number; frame: string }>;
+  /** The same for many frames, one after the other; `error` is the code of a run that the kernel refuses. */
+  runAll(runs: readonly FrameRun[]): Promise<({ retval: number; frame: string } | { error: string })[]>;
   counters(): Promise<Record<string, number>>;
   /** Entries of all flows that live, one for each direction. */
   flows(): Promise<number>;
@@ -94,6 +103,17 @@ const calls: Calls = {
     const data = Buffer.from(frame, 'hex');
     const result = datapath.testRun(program, { data, ifindex: ifindexOf(device), flags });
     return Promise.resolve({ retval: result.retval, frame: Buffer.from(result.data).toString('hex') });
+  },
+  async runAll(runs) {
+    const results = [];
+    for (const { program, device, frame } of runs) {
+      try {
+        results.push(await calls.run(program, device, frame, 0));
+      } catch (error) {
+        results.push({ error: (error as NodeJS.ErrnoException).code ?? String(error) });
+      }
+    }
+    return results;
   },
   counters() {
     const { counters } = readMetrics(datapath, table);

@@ -1,0 +1,43 @@
+import type { Harness } from '../../program/harness';
+import { fuzzApi } from './api';
+import { fuzzFrames, openForFrames } from './frames';
+import { fuzzNative } from './native';
+import type { InputRound } from './random';
+import { fuzzRecords } from './records';
+import { fuzzRtnetlink } from './rtnetlink';
+
+/**
+ * Bytes and values that are not what they should be:
+ *
+ * - `api`: options, specs and queries, to a LoadBalancer;
+ * - `native`: arguments, to every method of the addon;
+ * - `records`: of the ring buffer, to the decoder of events;
+ * - `rtnetlink`: messages, to the addon's parser;
+ * - `frames`: packets, to the programs of devices.
+ */
+export const inputKinds = ['api', 'native', 'records', 'rtnetlink', 'frames'] as const;
+export type InputKind = (typeof inputKinds)[number];
+
+/** What has to be there is made on first use. */
+export class InputFuzzer {
+  #harness: Harness | undefined;
+
+  async run(kind: InputKind, seed: number): Promise<InputRound> {
+    switch (kind) {
+      case 'api':
+        return fuzzApi(seed);
+      case 'native':
+        return fuzzNative(seed);
+      case 'records':
+        return fuzzRecords(seed);
+      case 'rtnetlink':
+        return fuzzRtnetlink(seed);
+      case 'frames':
+        return fuzzFrames(seed, (this.#harness ??= await openForFrames()));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#harness?.close();
+  }
+}
