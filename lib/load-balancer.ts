@@ -50,7 +50,7 @@ import { KernelTables } from './simulator/kernel-tables';
 import { parseQuery, type Query } from './simulator/query';
 import type { Verdict } from './simulator/verdict';
 import { SlowStarts } from './slow-starts';
-import { canaryService, SocketLayer } from './socket-layer';
+import { canaryService, drawCanaryPort, SocketLayer } from './socket-layer';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
@@ -405,6 +405,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       native: this.#native,
       hooks: this.#hooks,
       cgroup: this.#socketLayer.cgroup,
+      canaryPort: this.#socketLayer.canaryPort,
       hostNamespaceOnly: this.#options.hostNamespaceOnly,
       excepts: (cgroups: readonly bigint[], netns: bigint) => this.#exceptions.excepts(cgroups, netns),
     };
@@ -454,8 +455,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     if (followDevices) this.#follow();
     await this.#select(this.#options.devices);
     if (cgroup === undefined) return;
-    await this.#queue.add((tx) => tx.put(defineService(canaryService)));
-    this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup);
+    const canaryPort = drawCanaryPort();
+    await this.#queue.add((tx) => tx.put(defineService(canaryService(canaryPort))));
+    this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup, canaryPort);
     await this.#socketLayer.verify(this.#native);
   }
 

@@ -52,6 +52,7 @@ export interface ReachContext {
   readonly hooks: Hooks;
   /** The directory that the programs are attached to. */
   readonly cgroup: string;
+  readonly canaryPort: number;
   readonly hostNamespaceOnly: boolean;
   /** Whether sockets of one of these cgroups, or of the namespace, are left alone. */
   excepts(cgroups: readonly bigint[], netnsCookie: bigint): boolean;
@@ -153,7 +154,8 @@ export class ReachSearch {
     const failed: Family[] = [];
     try {
       for (const family of families) {
-        const { failure } = await tryOut(this.#context.native, directory, family, netns);
+        const from = { cgroup: directory, canaryPort: this.#context.canaryPort };
+        const { failure } = await tryOut(this.#context.native, from, family, netns);
         if (failure === undefined) continue;
         failed.push(family);
         failures.push(`IPv${family}: ${failure}`);

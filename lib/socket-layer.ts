@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { constants } from 'node:os';
 
 import { type Family, families, formatAddress } from './address';
@@ -21,8 +22,6 @@ export type Verification =
 /* Addresses that no host may have: RFC 7600 (IPv4 dummy address), RFC 6666 (IPv6 discard prefix). */
 const canaryAddress: Record<Family, string> = { 4: '192.0.0.8', 6: '100::1' };
 const canaryBackend: Record<Family, string> = { 4: '127.0.0.1', 6: '::1' };
-const canaryPort = 1;
-
 const { EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH } = constants.errno;
 
 /** What a canary of one family found, and what it met when it failed. */
@@ -32,8 +31,16 @@ export interface Finding {
   readonly failure: string | undefined;
 }
 
+/**
+ * Of the canary's service. Those of two LoadBalancers on one cgroup differ, or the canary of one would be translated by
+ * the other.
+ */
+export function drawCanaryPort(): number {
+  return randomInt(49_152, 65_536);
+}
+
 /** A service that no packet ever reaches: connecting a datagram socket to it sends nothing. */
-export const canaryService: ServiceSpec = {
+export const canaryService = (canaryPort: number): ServiceSpec => ({
   name: `${hiddenPrefix}canary`,
   frontends: ([4, 6] as const).map((family) => ({
     type: 'ClusterIP',
@@ -42,13 +49,15 @@ export const canaryService: ServiceSpec = {
     protocol: 'UDP',
   })),
   backends: ([4, 6] as const).map((family) => ({ address: canaryBackend[family], port: canaryPort })),
-};
+});
 
 const notTried: Finding = { verification: 'failed', failure: 'no canary was sent yet' };
 
 /** The programs on the cgroup's hooks. */
 export class SocketLayer {
   readonly cgroup: string;
+  /** That of the canary's service, which must be in the tables. */
+  readonly canaryPort: number;
   readonly #owner: Hooks;
   #hooks: readonly Hook[];
   /** Id of the cgroup that they are attached to. */
@@ -56,21 +65,22 @@ export class SocketLayer {
   #findings: Readonly<Record<Family, Finding>> = { 4: notTried, 6: notTried };
   #others: readonly OtherProgram[] = [];
 
-  private constructor(cgroup: string, owner: Hooks, hooks: readonly Hook[]) {
+  private constructor(cgroup: string, canaryPort: number, owner: Hooks, hooks: readonly Hook[]) {
     this.cgroup = cgroup;
+    this.canaryPort = canaryPort;
     this.#owner = owner;
     this.#hooks = hooks;
     this.#attachedTo = hooks[0]?.link.cgroup();
   }
 
   /** Attaches every program, or none. */
-  static async attach(hooks: Hooks, cgroup: string): Promise<SocketLayer> {
+  static async attach(hooks: Hooks, cgroup: string, canaryPort: number): Promise<SocketLayer> {
     const attached = await allOrNone(
       Object.keys(socketPrograms),
       (program) => hooks.attachCgroup(program, cgroup),
       (hook) => hooks.takeBack(hook),
     );
-    return new SocketLayer(cgroup, hooks, attached);
+    return new SocketLayer(cgroup, canaryPort, hooks, attached);
   }
 
   /** What the last canary found. */
@@ -125,7 +135,7 @@ export class SocketLayer {
     this.#attachedTo = this.#hooks[0]?.link.cgroup();
   }
 
-  /** Sends a canary of each family through the hooks. The canary service must be in the tables. */
+  /** Sends a canary of each family through the hooks.  */
   async verify(native: Native): Promise<void> {
     if (cgroupId(this.cgroup) === undefined) {
       const finding: Finding = { verification: 'failed', failure: 'the cgroup has gone' };
@@ -133,7 +143,7 @@ export class SocketLayer {
       this.#others = [];
       return;
     }
-    const findings = { 4: await tryOut(native, this.cgroup, 4), 6: await tryOut(native, this.cgroup, 6) };
+    const findings = { 4: await tryOut(native, this, 4), 6: await tryOut(native, this, 6) };
     this.#findings = findings;
     this.#others = families.flatMap((family) =>
       findings[family].verification === 'failed' ? this.#owner.otherPrograms(this.cgroup, family) : [],
@@ -148,7 +158,7 @@ export class SocketLayer {
 /** Sends a canary from a cgroup, and from another network namespace if its path is given. */
 export async function tryOut(
   native: Native,
-  cgroup: string,
+  { cgroup, canaryPort }: Pick<SocketLayer, 'cgroup' | 'canaryPort'>,
   family: Family,
   netns?: string,
 ): Promise<Finding> {
