@@ -17,7 +17,7 @@ export function compileLoad(): void {
   run(['cc', '-O2', '-Wall', '-o', loadProgram, path.join(__dirname, 'load.c')]);
 }
 
-/** Takes 15 seconds, once for each build of the addon. */
+/** Does nothing if it has been built from this build of the addon. */
 export function buildVariant(): void {
   run(['bash', path.join(root, 'scripts', 'build-variant.sh')], '', 300_000);
 }

@@ -145,10 +145,12 @@ static struct served* serve_on(int poll, int kind, int fd, uint32_t id) {
 
 static int bound_socket(int type, int port) {
   const struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-  int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, room = 1 << 20;
+  int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, room = 8 << 20;
 
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+  /* A flood comes to the same socket, and must not take the room of others while a server has no
+   * CPU. */
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
   if (fd < 0 || bind(fd, (const struct sockaddr*)&any, sizeof(any)) != 0) fail("bind");
   return fd;
 }
