@@ -116,6 +116,18 @@ export function nodeAddressesOf(tables: DeviceTables): Set<string> {
   );
 }
 
+/** The same as {@link wildcardAddresses}, of what the tables have. */
+export function wildcardTexts(
+  tables: DeviceTables,
+  type: 'NodePort' | 'HostPort',
+  family: Family,
+): readonly string[] {
+  const needed = AddressFlag.EXTERNAL | (type === 'NodePort' ? AddressFlag.NODEPORT : 0);
+  return [...tables.values()]
+    .filter(({ map, value }) => map === `addresses${family}` && (decodeUint32(value) & needed) === needed)
+    .map(({ key }) => formatAddress(key).text);
+}
+
 function decodeUint32(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 }

@@ -17,6 +17,8 @@ import { explainRefusal, type Privileges, readPrivileges } from './capabilities'
  * - `ERR_BPF_SYSCALL`: the kernel refused a call for another reason: see `errno` and `syscall`.
  * - `ERR_BPF_STATE`: what the state directory holds cannot be adopted by this version; the error says why.
  * - `ERR_BPF_STATE_LOCKED`: another LoadBalancer has the state directory.
+ * - `ERR_BPF_SNAPSHOT`: what is to be restored is no snapshot, or one of a later version.
+ * - `ERR_BPF_READ_ONLY`: a view of a state directory changes nothing.
  * - `ERR_BPF_CLOSED`: the LoadBalancer is closed.
  */
 export type ErrorCode =
@@ -38,6 +40,8 @@ export type ErrorCode =
   | 'ERR_BPF_SYSCALL'
   | 'ERR_BPF_STATE'
   | 'ERR_BPF_STATE_LOCKED'
+  | 'ERR_BPF_SNAPSHOT'
+  | 'ERR_BPF_READ_ONLY'
   | 'ERR_BPF_CLOSED';
 
 /** Every error that this library makes. The message says what was wrong and what would help. */
@@ -108,7 +112,7 @@ export class StateLockedError extends LoadBalancerError {
     super(
       'ERR_BPF_STATE_LOCKED',
       `The state directory ${stateDir} belongs to a LoadBalancer of ${owner}: close that one, use another directory, or ` +
-        `open it with readOnly.`,
+        `look into it with StateView.`,
     );
     this.stateDir = stateDir;
     this.pid = pid;

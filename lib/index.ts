@@ -2,7 +2,7 @@ export { Backend, type Frontend, Service, type ServiceChanges } from './service'
 export { Device } from './device';
 export type { DeviceChange } from './device-layer';
 export type { DeviceRole } from './device-selection';
-export { type ErrorCode, KernelError, LoadBalancerError, MapFullError } from './errors';
+export { type ErrorCode, KernelError, LoadBalancerError, MapFullError, StateLockedError } from './errors';
 export { type Exposure, formatExposures } from './exposure';
 export type { LostHook } from './hook-cases';
 export type { HookLoss, HookLossCause, HookState } from './hook-loss';
@@ -11,7 +11,14 @@ export type { Endpoint } from './address';
 export { type CloseOptions, LoadBalancer, type LoadBalancerEvents } from './load-balancer';
 export type { CounterName, Metrics } from './metrics';
 export type { PortExhaustion } from './events';
-export type { Capacity, FlowLifetimes, OpenOptions, SocketExceptions, SocketOptions } from './options';
+export type {
+  Capacity,
+  FlowLifetimes,
+  GrowingCapacity,
+  OpenOptions,
+  SocketExceptions,
+  SocketOptions,
+} from './options';
 export type { Plan } from './plan';
 export type { Capability } from './capabilities';
 export type { KernelFeature } from './kernel-features';
@@ -34,4 +41,6 @@ export type {
   TrafficPolicy,
 } from './spec';
 export { Status, type StatusData } from './status';
+export type { Snapshot } from './snapshot';
+export { StateView } from './state-view';
 export type { SocketList, TranslatedSocket } from './translated-sockets';

@@ -11,18 +11,14 @@ export interface LiveDatapath extends Datapath {
 /** Passes every call on to the datapath that is in use when it is made. */
 export function liveDatapath(first: Datapath): LiveDatapath {
   let current = first;
-  const own: Pick<LiveDatapath, 'current' | 'replace'> = {
-    get current() {
-      return current;
-    },
-    replace(next) {
-      current.close();
-      current = next;
-    },
+  const replace = (next: Datapath) => {
+    current.close();
+    current = next;
   };
-  return new Proxy(own as LiveDatapath, {
-    get(target, name) {
-      if (name in own) return target[name as keyof typeof own];
+  return new Proxy({} as LiveDatapath, {
+    get(_, name) {
+      if (name === 'current') return current;
+      if (name === 'replace') return replace;
       const member: unknown = current[name as keyof Datapath];
       return typeof member === 'function' ? (member.bind(current) as unknown) : member;
     },

@@ -51,6 +51,7 @@ import { parseQuery, type Query } from './simulator/query';
 import type { Verdict } from './simulator/verdict';
 import { SlowStarts } from './slow-starts';
 import { canaryService, drawCanaryPort, SocketLayer } from './socket-layer';
+import { makeSnapshot, readSnapshot, type Snapshot } from './snapshot';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
@@ -268,6 +269,25 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       await this.#putAll(tx, definitions);
       return plan;
     }, true);
+  }
+
+  /** All services, as plain data that {@link restore} takes, also of another LoadBalancer or on another day. */
+  snapshot(): Snapshot {
+    this.#checkOpen();
+    return makeSnapshot(
+      Array.from(this.#table.records.values(), ({ definition }) => definition).filter(
+        ({ name }) => !isInternal(name),
+      ),
+    );
+  }
+
+  /**
+   * Makes the services those of a snapshot: what {@link apply} does. Ids are given anew to those that are not there.
+   *
+   * Rejects with `ERR_BPF_SNAPSHOT` for what is no snapshot, and as `apply` does.
+   */
+  async restore(snapshot: Snapshot): ReturnType<LoadBalancer['apply']> {
+    return this.apply(readSnapshot(snapshot));
   }
 
   /**

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import type { OpenOptions, ServiceSpec } from '../../lib';
+import { type OpenOptions, type ServiceSpec, StateView } from '../../lib';
 import { Cleanup } from '../support/cleanup';
 import type { NodeFunctions } from '../support/cluster/agent';
 import { smallCapacity } from '../support/cluster/load-balancer';
@@ -220,6 +220,36 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     await assertServed();
     execFileSync('bpftool', value(1));
     await closeAll();
+  });
+
+  it('can be looked at while it is open, and restored from what was seen', async () => {
+    const first = await open();
+    await first.agent.upsertServices(first.id, [web(), other]);
+    const view = await StateView.open(stateDir);
+    cluster.cleanupEach.add(() => view.close());
+    assert.equal(view.services.format(), await first.agent.formatServices(first.id));
+    assert.deepEqual(view.snapshot(), await first.agent.snapshot(first.id));
+    await assertServed();
+    assert.ok(view.metrics().counters.SOCKET_TRANSLATED > 0n);
+    assert.equal(view.metrics().tables.services4.used, 5);
+    await assert.rejects(view.services.get('web')?.delete() ?? Promise.resolve(), {
+      code: 'ERR_BPF_READ_ONLY',
+    });
+
+    const snapshot = view.snapshot();
+    await first.agent.apply(first.id, []);
+    await view.refresh();
+    assert.deepEqual([...view.services], []);
+    await first.agent.restore(first.id, snapshot);
+    await assertServed();
+    await view.refresh();
+    assert.deepEqual(view.snapshot(), snapshot);
+    await first.kill();
+    await view.refresh();
+    assert.deepEqual(view.snapshot(), snapshot);
+    view.close();
+    await closeAll();
+    await assert.rejects(StateView.open(stateDir), { code: 'ERR_BPF_STATE' });
   });
 
   it('is refused the directory of a process that lives, by its id', async () => {

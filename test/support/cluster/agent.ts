@@ -12,6 +12,7 @@ import {
   type Query,
   type Service,
   type ServiceSpec,
+  type Snapshot,
   type StatusData,
   type SocketExceptions,
 } from '../../../lib';
@@ -84,6 +85,8 @@ const functions = {
     Promise.all(specs.map(async (spec) => describe(await at(id).upsertService(spec)))),
   deleteService: (id: number, name: string) => at(id).deleteService(name),
   synced: (id: number) => at(id).synced(),
+  snapshot: (id: number) => at(id).snapshot(),
+  restore: (id: number, snapshot: Snapshot) => at(id).restore(snapshot),
   apply: (id: number, specs: readonly ServiceSpec[]) => at(id).apply(specs),
   plan: (id: number, specs: readonly ServiceSpec[]) => at(id).plan(specs),
   async selectDevices(id: number, patterns?: readonly string[]) {
