@@ -54,6 +54,11 @@ export class FlowEntry {
     return this.#keys[this.#key + this.#tuple.fields.protocol.offset] as number;
   }
 
+  /** From the backend to the client. */
+  get isReply(): boolean {
+    return (this.#flags & FlowFlag.REPLY) !== 0;
+  }
+
   /** Of the node itself, and of no service. */
   get isOfHost(): boolean {
     return (this.#flags & FlowFlag.HOST) !== 0;
@@ -66,16 +71,16 @@ export class FlowEntry {
 
   /** What the client asked for. */
   get frontend(): FlowEnd {
-    return this.#isReply ? this.#source(this.#values, this.#to) : this.#destination(this.#keys, this.#key);
+    return this.isReply ? this.#source(this.#values, this.#to) : this.#destination(this.#keys, this.#key);
   }
 
   /** Who answers. The same as {@link frontend} where nothing was translated. */
   get backend(): FlowEnd {
-    return this.#isReply ? this.#source(this.#keys, this.#key) : this.#destination(this.#values, this.#to);
+    return this.isReply ? this.#source(this.#keys, this.#key) : this.#destination(this.#values, this.#to);
   }
 
   get client(): FlowEnd {
-    return this.#isReply ? this.#destination(this.#values, this.#to) : this.#source(this.#keys, this.#key);
+    return this.isReply ? this.#destination(this.#values, this.#to) : this.#source(this.#keys, this.#key);
   }
 
   /** Whether it has neither been closed nor forgotten. `now` in seconds of the programs' clock. */
@@ -87,10 +92,6 @@ export class FlowEntry {
 
   get #flags(): number {
     return this.#values[this.#flow + flowFields.flags.offset] as number;
-  }
-
-  get #isReply(): boolean {
-    return (this.#flags & FlowFlag.REPLY) !== 0;
   }
 
   #source(bytes: Buffer, at: number): FlowEnd {

@@ -37,6 +37,7 @@ import { judge, Probe } from './probe';
 import { readProbeFacts } from './probe-facts';
 import { tables } from './programs';
 import { type ReachReport, ReachSearch } from './reach';
+import { flowsToEnd, type Release, type ReleaseOptions } from './release';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
 import { serviceCIDROperations } from './service-cidrs';
@@ -452,6 +453,36 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     return (this.#closed ??= this.#shutDown(keep));
   }
 
+  /**
+   * Gives the services back to who else serves them, kube-proxy say, whose rules have to be there already: new
+   * connections, of sockets and of packets, are left alone from now on, those that exist go on. When the last flow through
+   * devices has ended, or at the deadline, it closes, and resolves with how many were open. Sockets that were translated are
+   * not waited for: they go on without it, but a datagram socket sees its backend as the sender, and getpeername() tells it.
+   *
+   * Rejects with the reason of the `signal`, and then new connections are served again; with `ERR_BPF_INVALID_OPTION`,
+   * `ERR_BPF_CLOSED` or a kernel error.
+   */
+  async release(options: ReleaseOptions = {}): Promise<Release> {
+    this.#checkOpen();
+    const { deadline = Infinity } = options;
+    if (typeof deadline !== 'number' || !(deadline >= 0)) {
+      throw new LoadBalancerError(
+        'ERR_BPF_INVALID_OPTION',
+        'release: use milliseconds from 0 on as the deadline.',
+      );
+    }
+    options.signal?.throwIfAborted();
+    await this.#setReleasing(true);
+    try {
+      const flows = await flowsToEnd(this.#datapath, options);
+      await this.close();
+      return { flows };
+    } catch (error) {
+      if (!this.#closed) await this.#setReleasing(false);
+      throw error;
+    }
+  }
+
   /** `await using lb = …` closes at the end of the block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
@@ -512,6 +543,16 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
         this.#datapath.commit([...change, stateOperation(this.#options, setting)]),
       );
       this.#exceptions.accept(keys);
+      this.#setting = setting;
+    }, true);
+  }
+
+  async #setReleasing(releasing: boolean): Promise<void> {
+    await this.#queue.add(async () => {
+      const setting: SettingState = { ...this.#setting, releasing };
+      await attempt('write the settings', () =>
+        this.#datapath.commit([stateOperation(this.#options, setting)]),
+      );
       this.#setting = setting;
     }, true);
   }
@@ -664,7 +705,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   #readStatus(): Status {
-    return readStatus(this.#socketLayer, this.devices, this.#options);
+    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting.releasing);
   }
 
   #checkOpen(): void {

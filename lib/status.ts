@@ -8,7 +8,7 @@ import { formatTable } from './table-format';
 
 /** What the datapath does, as far as it was verified. Plain data. */
 export interface StatusData {
-  /** Services are served: on sockets, on devices, or both. */
+  /** New connections are served: on sockets, on devices, or both. False while it gives them back (`release()`). */
   readonly enabled: boolean;
   readonly socketLB: {
     /** A canary socket was translated, and all programs are on their hooks. */
@@ -121,6 +121,7 @@ export function readStatus(
   socketLayer: SocketLayer | undefined,
   devices: readonly Device[],
   { nodePortRange, hostNamespaceOnly, policy }: StatusOptions,
+  releasing = false,
 ): Status {
   const verified = {
     ipv4: socketLayer?.verified[4] ?? ('off' as const),
@@ -139,7 +140,7 @@ export function readStatus(
   const pods = devices.some(({ role, attached }) => role === 'pod' && attached);
   const coverage = hostNamespaceOnly ? 'Hostns-only' : 'Full';
   return new Status({
-    enabled: sockets || outside,
+    enabled: !releasing && (sockets || outside),
     socketLB: {
       enabled: sockets,
       tracing: false,

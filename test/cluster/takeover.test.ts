@@ -8,6 +8,7 @@ import { installRules, type RuleMode } from '../support/cluster/kube-proxy-rules
 import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
 import { podPort, useTwoNodes } from '../support/cluster/suite';
 import type { Host } from '../support/cluster/two-nodes';
+import { eventually } from '../support/eventually';
 import { counted } from './counters';
 import { backendsOf, both, families, udpType } from './ways';
 
@@ -15,7 +16,7 @@ const nodePort = 30080;
 const port = 80;
 const clusterIP = { 4: '10.96.0.80', 6: 'fd00:96::80' } as const;
 
-describe('taking over from kube-proxy', () => {
+describe('taking over from kube-proxy, and giving back', () => {
   const cluster = useTwoNodes();
 
   /** Who asks whom, by which way. Sockets of pods are not translated, so that their packets are. */
@@ -47,13 +48,17 @@ describe('taking over from kube-proxy', () => {
   };
 
   /** Connections and datagram sockets that have been answered, and go on to ask. */
-  async function talk(host: Host, to: Endpoint) {
+  async function talk(host: Host, to: Endpoint, datagramSockets = 3) {
     const peer = await host.peer();
     const connections = await Promise.all([1, 2, 3, 4].map(() => peer.open(to)));
-    const sockets = await Promise.all([1, 2, 3].map(() => peer.openUdp({ type: udpType(to.address) })));
+    const sockets: number[] = [];
+    for (let i = 0; i < datagramSockets; i++) {
+      const id = await peer.openUdp({ type: udpType(to.address) });
+      cluster.cleanupEach.add(() => peer.closeUdp(id));
+      sockets.push(id);
+    }
     const ask = async () => Promise.all(sockets.map(async (id) => (await peer.sendUdp(id, [to]))[0]?.server));
     const servers = await ask();
-    for (const id of sockets) cluster.cleanupEach.add(() => peer.closeUdp(id));
     return {
       async goesOn() {
         for (const { id } of connections) {
@@ -79,6 +84,34 @@ describe('taking over from kube-proxy', () => {
           pods: cluster.pods,
           targetPort: podPort,
         });
+      });
+
+      it('given back, ours go on, and new ones are kube-proxy’s', async () => {
+        const all = families.flatMap(ways);
+        const lb = await open();
+        const talks = await Promise.all(all.map(([, host, to]) => talk(host, to, 0)));
+        const released = lb.release();
+        await eventually(async () => assert.equal((await lb.status()).enabled, false));
+        for (const [name, host, to] of all) {
+          const peer = await host.peer();
+          const counts = await counted(lb, async () => {
+            const { failed } = await peer.tally(to, 20);
+            assert.deepEqual(failed, {}, name);
+            await peer.unconnectedUdp([to], { type: udpType(to.address) });
+          });
+          assert.equal(counts.FLOW_CREATED, 0, name);
+          assert.ok(counts.PACKET_LEFT > 21, name);
+        }
+        for (const ours of talks) {
+          const counts = await counted(lb, () => ours.goesOn());
+          assert.equal(counts.PACKET_LEFT, 0);
+          await ours.end();
+        }
+        assert.deepEqual(await released, { flows: 0 });
+        for (const [name, host, to] of all) {
+          const { failed } = await (await host.peer()).tally(to, 5);
+          assert.deepEqual(failed, {}, name);
+        }
       });
 
       it('existing connections go on, new ones are ours', async () => {
@@ -107,4 +140,23 @@ describe('taking over from kube-proxy', () => {
       });
     });
   }
+
+  it('giving back ends at the deadline, with the flows that are open', async () => {
+    const lb = await open();
+    for (const [, host, to] of families.flatMap(ways)) await talk(host, to);
+    assert.deepEqual(await lb.release({ deadline: 0 }), { flows: 4 * (4 + 3) });
+    await assert.rejects(lb.metrics(), { code: 'ERR_BPF_CLOSED' });
+  });
+
+  it('giving back may be called off', async () => {
+    const lb = await open();
+    const [, host, to] = ways(4)[0]!;
+    const ours = await talk(host, to);
+    await assert.rejects(lb.release({}, 300), { name: 'TimeoutError' });
+    assert.equal((await lb.status()).enabled, true);
+    const counts = await counted(lb, async () => (await host.peer()).tally(to, 5));
+    assert.equal(counts.FLOW_CREATED, 5);
+    await ours.goesOn();
+    await ours.end();
+  });
 });

@@ -180,11 +180,12 @@ test('ran every program', async () => {
   assert.equal(ran.length, socketPrograms + devicePrograms);
 });
 
-test('takes over from a predecessor', async () => {
+test('takes over from a predecessor, and looks into the kernel’s connections', async () => {
+  await promisify(execFile)('modprobe', ['nf_conntrack']);
   const before = await filters();
   await lb.close({ keep: true });
   assert.deepEqual(await filters(), before);
-  lb = await LoadBalancer.open({ cgroup, devices, stateDir });
+  lb = await LoadBalancer.open({ cgroup, devices, stateDir, existingConnections: 'leave' });
   await lb.apply(services);
   assert.deepEqual(await filters(), before);
   for (const family of families) {

@@ -15,7 +15,7 @@ readonly out=build/kernels
 # Seconds until a machine that hangs is switched off. It usually takes forty.
 readonly time_limit=300
 # What the tests need of the kernel's modular part. It asks modprobe for them when it needs them.
-readonly modules='veth|sch_ingress|cls_bpf'
+readonly modules='veth|sch_ingress|cls_bpf|nf_conntrack'
 
 # The package with the kernel in it: one without a version in its name only depends on it.
 find_image() {

@@ -10,6 +10,7 @@ import {
   type LostHook,
   type OpenOptions,
   type Query,
+  type ReleaseOptions,
   type Service,
   type ServiceSpec,
   type Snapshot,
@@ -109,6 +110,9 @@ const functions = {
   formatServices: (id: number) => at(id).services.format(),
   sockets: (id: number) => at(id).sockets(),
   metrics: (id: number) => at(id).metrics(),
+  /** `abortAfter`: milliseconds. */
+  release: (id: number, options: ReleaseOptions = {}, abortAfter?: number) =>
+    at(id).release({ ...options, ...(abortAfter && { signal: AbortSignal.timeout(abortAfter) }) }),
   close: (id: number, options?: CloseOptions) => at(id).close(options),
   /** Calls a function in a worker thread of this process, which is started for the first one. */
   inWorker(name: string, ...args: unknown[]): Promise<unknown> {
