@@ -340,6 +340,10 @@ struct lb_origin_list {
   struct lb_origin origins[LB_ORIGINS_PER_SOCKET];
 };
 
+enum lb_condemned_limit {
+  LB_CONDEMNED = 16384, /* sockets that are destroyed at a time */
+};
+
 /* A socket that is connected to the backend of its origin, as the iterators of list.bpf.c find it.
  */
 struct lb_translated {

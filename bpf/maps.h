@@ -140,6 +140,15 @@ struct {
   __type(value, struct lb_origin_list);
 } origin_lists LB_MAP;
 
+/* By cookie: sockets that the next run of the iterators of destroy.bpf.c destroys. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, LB_CONDEMNED);
+  __type(key, __u64);
+  __type(value, struct lb_origin);
+} condemned LB_MAP;
+
 /* Namespaces and cgroups whose sockets are left alone. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);

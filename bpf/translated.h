@@ -41,4 +41,24 @@ static __always_inline const struct lb_origin *lb_translated_from(struct sock_co
   return lb_origin_get((struct bpf_sock *)sk, cookie, &destination, port);
 }
 
+/* Hands a socket out to whoever reads the iterator. False when there is no room: it is asked again.
+ */
+static __always_inline bool
+lb_translated_write(const struct bpf_iter_meta *meta, const struct sock_common *sk,
+                    const struct lb_origin *origin, __u8 protocol)
+{
+  struct lb_addr source = lb_sock_source(sk);
+  struct lb_translated found = {.protocol = protocol};
+
+  found.cookie = sk->skc_cookie.counter;
+  found.netns = sk->skc_net.net->net_cookie;
+  found.origin = *origin;
+  found.family = (__u8)sk->skc_family;
+  found.state = sk->skc_state;
+  found.ifindex = sk->skc_bound_dev_if;
+  lb_addr_copy(found.source, source.word);
+  found.source_port = bpf_htons(sk->skc_num);
+  return bpf_seq_write(meta->seq, &found, sizeof(found)) == 0;
+}
+
 #endif /* BPF_LB_TRANSLATED_H */

@@ -318,6 +318,9 @@ export const LoadLimit = { PERIODS: 8 } as const;
 /** `enum lb_origin_limit` */
 export const OriginLimit = { ORIGINS_PER_SOCKET: 8 } as const;
 
+/** `enum lb_condemned_limit` */
+export const CondemnedLimit = { CONDEMNED: 16384 } as const;
+
 /** `enum lb_flow_state` */
 export const FlowState = { OPENING: 0, ESTABLISHED: 1, CLOSING: 2, DATAGRAM: 3, HALF_CLOSED: 4 } as const;
 

@@ -44,4 +44,5 @@ export type {
 export { Status, type StatusData } from './status';
 export type { Snapshot } from './snapshot';
 export { StateView } from './state-view';
+export type { DestroyedSockets } from './socket-reconciler';
 export type { SocketList, TranslatedSocket } from './translated-sockets';

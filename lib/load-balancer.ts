@@ -53,6 +53,8 @@ import type { Verdict } from './simulator/verdict';
 import { SlowStarts } from './slow-starts';
 import { canaryService, drawCanaryPort, SocketLayer } from './socket-layer';
 import { makeSnapshot, readSnapshot, type Snapshot } from './snapshot';
+import { type DestroyedSockets, SocketReconciler } from './socket-reconciler';
+import { SocketRemoval } from './socket-removal';
 import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
@@ -80,6 +82,10 @@ export interface LoadBalancerEvents {
   watchFailed: [error: Error];
   /** A canary has found something else than the one before. */
   socketLB: [state: StatusData['socketLB']];
+  /** Sockets were destroyed because their backend, their frontend or their service had gone. */
+  socketsDestroyed: [destroyed: readonly DestroyedSockets[]];
+  /** Sockets could not be looked for or not be destroyed; it is tried again every `socketReconcilePeriod`. */
+  socketsFailed: [error: Error];
   /**
    * A packet was dropped because no source port was left towards its backend, among those that were tried. At most ten
    * times a second; `metrics()` counts all (`DROP_NO_PORT`).
@@ -119,6 +125,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #owner: ServiceOwner;
   readonly #outside: Outside;
   #socketLayer: SocketLayer | undefined;
+  #socketReconciler: SocketReconciler | undefined;
   #reservation: PortReservation | undefined;
   #follower: NetworkFollower | undefined;
   #events: Watch | undefined;
@@ -160,6 +167,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     });
     const committed = (changes: readonly DefinitionChange[]) => {
       if (this.#deviceLayer.devices.length > 0) this.#datagramFlows.note(changes);
+      this.#socketReconciler?.note(changes);
       for (const { before, after } of changes) this.#slowStarts.follow((before ?? after)!.name, after);
     };
     this.#queue = new CommitQueue(native, this.#table, datapath, committed, (full) => growth.makeRoom(full));
@@ -510,6 +518,20 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#queue.add((tx) => tx.put(defineService(canaryService(canaryPort))));
     this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup, canaryPort);
     await this.#socketLayer.verify(this.#native);
+    this.#reconcileSockets(earlier !== undefined);
+  }
+
+  /** Watches over the backends of sockets; those of an earlier process may have lost theirs. */
+  #reconcileSockets(adopted: boolean): void {
+    this.#socketReconciler = new SocketReconciler({
+      table: this.#table,
+      removal: new SocketRemoval(this.#native, this.#datapath),
+      list: () => listTranslatedSockets(this.#datapath),
+      onDestroyed: (destroyed) => this.#emitLater('socketsDestroyed', destroyed),
+      onFailure: (error) => this.#emitLater('socketsFailed', error as Error),
+    });
+    this.#socketReconciler.start(this.#options.socketReconcilePeriod);
+    if (adopted) this.#socketReconciler.reconcile();
   }
 
   /** What an earlier process knew of the node, and of where frontends and flows may be. */
@@ -702,6 +724,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#hookWatch?.close();
     await this.#queue.idle();
     await this.#datagramFlows.idle();
+    await this.#socketReconciler?.stop();
   }
 
   #readStatus(): Status {

@@ -1,6 +1,6 @@
 import { MaglevLimit } from './abi';
 import type { Options } from './options';
-import { listPrograms, socketPrograms } from './programs';
+import { destroyPrograms, listPrograms, socketPrograms } from './programs';
 import type { LoadOptions } from '../types/native';
 
 /** Entries of the service tables that the canary takes. */
@@ -53,7 +53,7 @@ export function loadOptions({ capacity, socketLB, serviceCIDRs, stateDir }: Opti
       pending4: pendingFlows(capacity.flows),
       pending6: pendingFlows(capacity.flows),
     },
-    skipPrograms: socketLB ? [] : [...Object.keys(socketPrograms), ...listPrograms],
+    skipPrograms: socketLB ? [] : [...Object.keys(socketPrograms), ...listPrograms, ...destroyPrograms],
     reuseMaps: {},
   };
 }

@@ -93,6 +93,11 @@ export interface OpenOptions {
    * `hooksLost` and `hooksRepaired`. Every twelfth look sends a canary. Default 5000; 0: only `verify()` looks.
    */
   watchPeriod?: number;
+  /**
+   * Milliseconds from one look at all translated sockets to the next: those whose backend has gone are destroyed, in case
+   * that could not be done when it went. Default 60000; 0: only when backends go.
+   */
+  socketReconcilePeriod?: number;
   /** Shown by `status()`; inclusive. Default `[30000, 32767]`. */
   nodePortRange?: readonly [min: number, max: number];
   /**
@@ -193,6 +198,7 @@ export interface Options {
   readonly cgroup: string | undefined;
   readonly stateDir: string | undefined;
   readonly watchPeriod: number;
+  readonly socketReconcilePeriod: number;
   readonly nodePortRange: readonly [number, number];
   readonly snatPorts: readonly [number, number];
   readonly existingConnections: 'take' | 'leave';
@@ -350,6 +356,12 @@ export function parseOptions(options: OpenOptions): Options {
     ...socketOptions(options.socketLB),
     cgroup: optionalText('cgroup', options.cgroup),
     stateDir: optionalText('stateDir', options.stateDir),
+    socketReconcilePeriod: integer(
+      'socketReconcilePeriod',
+      options.socketReconcilePeriod ?? 60_000,
+      0,
+      86_400_000,
+    ),
     watchPeriod: integer('watchPeriod', options.watchPeriod ?? 5000, 0, 86_400_000),
     nodePortRange,
     snatPorts: portRange('snatPorts', options.snatPorts ?? defaultSnatPorts(nodePortRange)),

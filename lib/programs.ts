@@ -33,10 +33,14 @@ export const devicePrograms = {
 /** Iterators: they have no hook, and run when they are asked to. */
 export const listPrograms = ['bpf_lb_list_tcp', 'bpf_lb_list_udp'] as const;
 
+/** Iterators that destroy, with Linux 6.5. */
+export const destroyPrograms = ['bpf_lb_destroy_tcp', 'bpf_lb_destroy_udp'] as const;
+
 /** The programs of all hooks, and those without one. */
 export const allPrograms: readonly string[] = [
   ...Object.keys(socketPrograms),
   ...listPrograms,
+  ...destroyPrograms,
   ...Object.values(devicePrograms).flatMap((programs) => Object.keys(programs)),
 ];
 

@@ -64,6 +64,7 @@ export interface ServiceDefinition {
   readonly sourceRangesPolicy: SourceRangesPolicy;
   /** Seconds; 0: backends have their whole share at once. */
   readonly slowStart: number;
+  readonly resetOnRemoval: boolean;
 }
 
 const defaultAffinityTimeout = 10_800;
@@ -152,6 +153,12 @@ function parseSlowStart(seconds: unknown, place: Place): number {
   if (seconds === undefined) return 0;
   if (typeof seconds === 'number' && seconds >= 0 && seconds <= 86_400) return seconds;
   throw invalidOption(place, 'slowStart', seconds, 'is not a number of seconds from 0 to 86400');
+}
+
+function parseResetOnRemoval(reset: unknown, place: Place): boolean {
+  if (reset === undefined) return false;
+  if (typeof reset === 'boolean') return reset;
+  throw invalidOption(place, 'resetOnRemoval', reset, 'is neither true nor false');
 }
 
 function parseBackend(spec: BackendSpec, place: Place): BackendDefinition {
@@ -309,6 +316,7 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
   const sourceRangesPolicy = parseSourceRangesPolicy(spec.sourceRangesPolicy, place);
   const sourceRanges = parseSourceRanges(spec.sourceRanges, new Place(place.root));
   const slowStart = parseSlowStart(spec.slowStart, place);
+  const resetOnRemoval = parseResetOnRemoval(spec.resetOnRemoval, place);
   const backends = parseBackends(spec.backends as readonly BackendSpec[], place);
   const parsed = Array.from(spec.frontends as readonly FrontendSpec[], (f, i) =>
     parseFrontend(f, place.at('frontends', i)),
@@ -340,6 +348,7 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
     sourceRanges,
     sourceRangesPolicy,
     slowStart,
+    resetOnRemoval,
   };
 }
 
@@ -379,6 +388,7 @@ export function sameService(a: ServiceDefinition, b: ServiceDefinition): boolean
     a.maglevTableSize === b.maglevTableSize &&
     a.affinityTimeout === b.affinityTimeout &&
     a.slowStart === b.slowStart &&
+    a.resetOnRemoval === b.resetOnRemoval &&
     sameRanges(a, b) &&
     a.frontends.length === b.frontends.length &&
     a.backends.length === b.backends.length &&

@@ -147,7 +147,7 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
     ...(!clusterWide && { clusterWide }),
   }));
   const { name, externalTrafficPolicy, internalTrafficPolicy, algorithm, maglevTableSize } = definition;
-  const { affinityTimeout, sourceRanges, sourceRangesPolicy, slowStart } = definition;
+  const { affinityTimeout, sourceRanges, sourceRangesPolicy, slowStart, resetOnRemoval } = definition;
   return {
     name,
     frontends,
@@ -162,5 +162,6 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
       sourceRangesPolicy,
     }),
     ...(slowStart > 0 && { slowStart }),
+    ...(resetOnRemoval && { resetOnRemoval }),
   };
 }

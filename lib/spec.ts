@@ -101,4 +101,10 @@ export interface ServiceSpec {
    * begins with have their share at once. Default 0: so has every other.
    */
   slowStart?: number;
+  /**
+   * TCP connections of sockets are reset when their backend is removed from the service, or the service or their frontend
+   * goes. Default false: they go on for as long as the backend answers. Connected UDP sockets are always told, by
+   * ECONNABORTED.
+   */
+  resetOnRemoval?: boolean;
 }

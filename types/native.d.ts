@@ -37,6 +37,12 @@ export interface Native {
    * the path of the network namespace that the socket is made in (`/proc/PID/ns/net`), if it is another one.
    */
   canary(cgroup: string, address: string, port: number, netns?: string): Promise<CanaryResult>;
+  /**
+   * Destroys the sockets of `records` (`struct lb_translated`, end to end) by netlink (SOCK_DESTROY), each in its network
+   * namespace, and resolves with the records of those that were there. Rejects with EOPNOTSUPP where the kernel cannot
+   * (CONFIG_INET_DIAG_DESTROY), with ENOENT where it has no NETLINK_SOCK_DIAG.
+   */
+  destroySockets(records: Uint8Array): Promise<Uint8Array>;
   /** Resolves after an RCU grace period (membarrier(2), MEMBARRIER_CMD_GLOBAL): no program still sees what was replaced before. */
   gracePeriod(): Promise<void>;
   /** mount(2) of a bpf file system on `path`, with private propagation and mode 0700. */

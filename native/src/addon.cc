@@ -106,6 +106,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
               Napi::Function::New<Callable<ParseNetworkMessages>>(env, "parseNetwork"));
   exports.Set("watchNetwork", Napi::Function::New<Callable<WatchNetwork>>(env, "watchNetwork"));
   exports.Set("canary", Napi::Function::New<Callable<RunCanary>>(env, "canary"));
+  exports.Set("destroySockets",
+              Napi::Function::New<Callable<DestroySocketsByNetlink>>(env, "destroySockets"));
   exports.Set("gracePeriod", Napi::Function::New<Callable<AwaitGracePeriod>>(env, "gracePeriod"));
   exports.Set("mountBpffs", Napi::Function::New<Callable<MountBpffsAt>>(env, "mountBpffs"));
   exports.Set("filesystemType",

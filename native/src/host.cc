@@ -9,6 +9,7 @@
 #include "kernel_features.h"
 #include "namespaces.h"
 #include "rtnetlink.h"
+#include "sock_diag.h"
 #include "system.h"
 
 namespace lb {
@@ -174,6 +175,18 @@ Napi::Value RunCanary(const Napi::CallbackInfo& info) {
         result.Set("local", canary.local);
         result.Set("peer", canary.peer);
         return result;
+      });
+}
+
+Napi::Value DestroySocketsByNetlink(const Napi::CallbackInfo& info) {
+  const Bytes records = BytesArgument(info[0], "records");
+  return PromiseWorker<std::vector<uint8_t>>::Start(
+      info.Env(), "bpf-lb destroy", Napi::Object::New(info.Env()),
+      [records = std::vector<uint8_t>(records.data, records.data + records.size)] {
+        return DestroySockets(records);
+      },
+      [](Napi::Env env, const std::vector<uint8_t>& destroyed) {
+        return ToUint8Array(env, destroyed.data(), destroyed.size());
       });
 }
 

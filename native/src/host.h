@@ -11,6 +11,7 @@ Napi::Value GetNetworkNamespaceOf(const Napi::CallbackInfo& info);
 Napi::Value GetNetwork(const Napi::CallbackInfo& info);
 Napi::Value ParseNetworkMessages(const Napi::CallbackInfo& info);
 Napi::Value RunCanary(const Napi::CallbackInfo& info);
+Napi::Value DestroySocketsByNetlink(const Napi::CallbackInfo& info);
 Napi::Value AwaitGracePeriod(const Napi::CallbackInfo& info);
 Napi::Value MountBpffsAt(const Napi::CallbackInfo& info);
 Napi::Value GetFilesystemType(const Napi::CallbackInfo& info);

@@ -20,7 +20,7 @@ const stateDir = '/sys/fs/bpf/bpf-lb';
 const devices = [client, pod, other].map(({ device }) => device);
 /** connect, sendmsg, recvmsg, getpeername and post_bind of both families, sock_release. */
 const socketPrograms = 11;
-const listPrograms = 2;
+const iteratorPrograms = 4;
 /** ingress, egress; and the same for devices without link headers, of which there are none here. */
 const devicePrograms = 2;
 
@@ -106,7 +106,7 @@ test(`loads every program on Linux ${release()} and attaches it, by ${attachment
   );
   assert.ok(lb.devices.every(({ programs }) => programs.every((p) => p.attachment === attachment)));
 
-  assert.equal((await loaded()).length, socketPrograms + listPrograms + 2 * devicePrograms);
+  assert.equal((await loaded()).length, socketPrograms + iteratorPrograms + 2 * devicePrograms);
   const onCgroup = await bpftool<{ attach_type: string }[]>('cgroup', 'show', cgroup);
   assert.equal(new Set(onCgroup.map(({ attach_type }) => attach_type)).size, socketPrograms);
   const clsact = devices.flatMap((device) => [

@@ -35,6 +35,7 @@ describe('options', () => {
       cgroup: undefined,
       stateDir: undefined,
       watchPeriod: 5000,
+      socketReconcilePeriod: 60_000,
       nodePortRange: [30000, 32767],
       snatPorts: [32768, 65535],
       existingConnections: 'take',
@@ -67,6 +68,7 @@ describe('options', () => {
       cgroup: '/sys/fs/cgroup/a',
       stateDir: '/sys/fs/bpf/b',
       watchPeriod: 250,
+      socketReconcilePeriod: 1000,
       nodePortRange: [30000, 30010],
       snatPorts: [61000, 61000],
       existingConnections: 'leave',
@@ -154,6 +156,7 @@ describe('options', () => {
     cgroup: ['', 'relative', 7, '/a\0b', null],
     stateDir: ['', './x', {}, '/a\0b'],
     watchPeriod: [-1, 1.5, '5s', Infinity],
+    socketReconcilePeriod: [-1, 1.5, '5s', Infinity],
     nodePortRange: [[1], [2, 1], [0, 10], [1, 70000], ['1', '2'], 30000, [1, 2, 3]],
     snatPorts: [[0, 10], [60000, 50000], [1.5, 2], 'all'],
     flowLifetimes: [
@@ -205,6 +208,7 @@ describe('options', () => {
       'noBackend',
       'rejectsPerSecond',
       'watchPeriod',
+      'socketReconcilePeriod',
     ];
     const group = fc.oneof(field, fc.record({ opening: field, sockets: field }, { requiredKeys: [] }));
     const some = fc.record(

@@ -94,6 +94,7 @@ describe('service definitions', () => {
         sourceRanges: [],
         sourceRangesPolicy: 'allow',
         slowStart: 0,
+        resetOnRemoval: false,
       },
     );
   });

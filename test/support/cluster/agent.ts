@@ -4,6 +4,7 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import {
   formatExposures,
   type CloseOptions,
+  type DestroyedSockets,
   type DeviceChange,
   type HookState,
   LoadBalancer,
@@ -25,6 +26,7 @@ import { type Channel, remote, type Remote, serve } from './rpc';
 const open = new Map<number, LoadBalancer>();
 const deviceChanges = new Map<number, DeviceChange[]>();
 const hookEvents = new Map<number, HookEvents>();
+const destroyed = new Map<number, DestroyedSockets[]>();
 const deviceFailures = new Map<number, string[]>();
 let last = 0;
 
@@ -65,6 +67,8 @@ const functions = {
     const lb = await LoadBalancer.open(options);
     const changes: DeviceChange[] = [];
     const failures: string[] = [];
+    const sockets: DestroyedSockets[] = [];
+    lb.on('socketsDestroyed', (some) => sockets.push(...some));
     lb.on('devices', (change) => changes.push(change));
     lb.on('devicesFailed', ({ message }) => failures.push(message));
     const hooks: HookEvents = { lost: [], repaired: [], failed: [], sockets: [] };
@@ -76,6 +80,7 @@ const functions = {
     hookEvents.set(last, hooks);
     deviceChanges.set(last, changes);
     deviceFailures.set(last, failures);
+    destroyed.set(last, sockets);
     return last;
   },
   probe: async (options?: Parameters<typeof LoadBalancer.probe>[0]) =>
@@ -108,6 +113,7 @@ const functions = {
   unreached: (id: number, options?: { timeout?: number }) => at(id).unreached(options),
   formatStatus: (id: number) => at(id).status().format(),
   formatServices: (id: number) => at(id).services.format(),
+  destroyedSockets: (id: number) => destroyed.get(id) ?? [],
   sockets: (id: number) => at(id).sockets(),
   metrics: (id: number) => at(id).metrics(),
   /** `abortAfter`: milliseconds. */

@@ -105,6 +105,8 @@ export async function unconnectedUdp(to: readonly Endpoint[], options: UdpOption
 export async function connectUdp(to: Endpoint, options: UdpOptions): Promise<number> {
   const socket = await bound(options);
   await connected(socket, to);
+  /* It may be told that it is cut off while nobody asks. */
+  socket.on('error', () => undefined);
   sockets.set(++last, socket);
   return last;
 }
