@@ -4,11 +4,25 @@ import type { ServiceTable } from './service-table';
 import { RangesPending, Transaction } from './transaction';
 import type { Datapath, MapOperation, Native } from '../types/native';
 
-interface Call {
+/** Puts a change together. */
+export type Stage<T> = (tx: Transaction) => T | Promise<T>;
+
+/** Stages and commits one transaction. Rejects when nothing of it is to be, or the kernel has refused it. */
+export type Transact = <T>(stage: Stage<T>) => Promise<T>;
+
+interface Promised {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Shares a commit with others. */
+interface Call extends Promised {
   readonly stage: (tx: Transaction) => unknown;
-  readonly alone: boolean;
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+}
+
+/** Has the tables to itself. */
+interface Hold extends Promised {
+  readonly work: (transact: Transact) => Promise<unknown>;
 }
 
 /** The share of the backend array that may wait for a grace period before one is asked for. */
@@ -27,7 +41,7 @@ export class CommitQueue {
   readonly #table: ServiceTable;
   readonly #datapath: Datapath;
   readonly #native: Native;
-  readonly #waiting: Call[] = [];
+  readonly #waiting: (Call | Hold)[] = [];
   readonly #onCommitted: (changes: readonly DefinitionChange[]) => void;
   readonly #makeRoom: (full: MapFullError) => Promise<boolean>;
   #running: Promise<void> | undefined;
@@ -54,11 +68,18 @@ export class CommitQueue {
    * Resolves with what `stage` returned, once the kernel has the change. `alone` gives the call a transaction of its
    * own, of which nothing remains when `stage` throws; it may be asynchronous then.
    */
-  add<T>(stage: (tx: Transaction) => T | Promise<T>, alone = false): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ stage, alone, resolve: resolve, reject });
-      this.#running ??= Promise.resolve().then(() => this.#run());
-    });
+  add<T>(stage: Stage<T>, alone = false): Promise<T> {
+    if (alone) return this.hold((transact) => transact(stage));
+    return new Promise<T>((resolve, reject) =>
+      this.#enqueue({ stage, resolve: resolve as Call['resolve'], reject }),
+    );
+  }
+
+  /** Resolves with what `work` does, which may commit several times. What is called meanwhile waits. */
+  hold<T>(work: (transact: Transact) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) =>
+      this.#enqueue({ work, resolve: resolve as Hold['resolve'], reject }),
+    );
   }
 
   /** Resolves when everything that was called so far has settled. */
@@ -66,44 +87,68 @@ export class CommitQueue {
     while (this.#running) await this.#running;
   }
 
+  #enqueue(call: Call | Hold): void {
+    this.#waiting.push(call);
+    this.#running ??= Promise.resolve().then(() => this.#run());
+  }
+
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const calls = this.#takeBatch();
-      const tx = new Transaction(this.#table);
-      const done: { call: Call; value: unknown }[] = [];
-      for (const call of calls) {
-        try {
-          done.push({ call, value: await this.#stage(call, tx) });
-        } catch (error) {
-          if (call.alone) tx.abandon();
-          call.reject(error);
-        }
-      }
-      if (done.length === 0) continue;
-      try {
-        if (!tx.isEmpty) await this.#commit(tx);
-        for (const { call, value } of done) call.resolve(value);
-      } catch (error) {
-        for (const { call } of done) call.reject(error);
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      if ('work' in next) {
+        this.#waiting.shift();
+        await next.work((stage) => this.#transact(stage)).then(next.resolve, next.reject);
+      } else {
+        await this.#runBatch(this.#takeBatch());
       }
     }
     this.#running = undefined;
   }
 
-  #takeBatch(): Call[] {
-    const next = this.#waiting.findIndex((call) => call.alone);
-    return this.#waiting.splice(0, next < 0 ? this.#waiting.length : Math.max(next, 1));
+  async #runBatch(calls: readonly Call[]): Promise<void> {
+    const tx = new Transaction(this.#table);
+    const done: { call: Call; value: unknown }[] = [];
+    for (const call of calls) {
+      try {
+        done.push({ call, value: await this.#stage(call.stage, tx) });
+      } catch (error) {
+        call.reject(error);
+      }
+    }
+    try {
+      if (!tx.isEmpty) await this.#commit(tx);
+      for (const { call, value } of done) call.resolve(value);
+    } catch (error) {
+      for (const { call } of done) call.reject(error);
+    }
   }
 
-  async #stage(call: Call, tx: Transaction): Promise<unknown> {
+  #takeBatch(): Call[] {
+    const end = this.#waiting.findIndex((call) => 'work' in call);
+    return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end) as Call[];
+  }
+
+  async #transact<T>(stage: Stage<T>): Promise<T> {
+    const tx = new Transaction(this.#table);
+    let value: T;
+    try {
+      value = await this.#stage(stage, tx, () => tx.abandon());
+    } catch (error) {
+      tx.abandon();
+      throw error;
+    }
+    if (!tx.isEmpty) await this.#commit(tx);
+    return value;
+  }
+
+  /** `startAgain` takes back what was staged before; a single call has staged nothing when it throws. */
+  async #stage<T>(stage: Stage<T>, tx: Transaction, startAgain?: () => void): Promise<T> {
     for (;;) {
       try {
-        const value = call.stage(tx);
-        return value instanceof Promise ? await value : value;
+        return await stage(tx);
       } catch (error) {
         if (error instanceof RangesPending) await this.#reclaim();
         else if (!(error instanceof MapFullError) || !(await this.#makeRoom(error))) throw error;
-        if (call.alone) tx.abandon();
+        startAgain?.();
       }
     }
   }

@@ -19,6 +19,7 @@ import { explainRefusal, type Privileges, readPrivileges } from './capabilities'
  * - `ERR_BPF_STATE_LOCKED`: another LoadBalancer has the state directory.
  * - `ERR_BPF_SNAPSHOT`: what is to be restored is no snapshot, or one of a later version.
  * - `ERR_BPF_READ_ONLY`: a view of a state directory changes nothing.
+ * - `ERR_BPF_APPLY`: some of the services could not be brought to what they are to be; the others were.
  * - `ERR_BPF_CLOSED`: the LoadBalancer is closed.
  */
 export type ErrorCode =
@@ -42,6 +43,7 @@ export type ErrorCode =
   | 'ERR_BPF_STATE_LOCKED'
   | 'ERR_BPF_SNAPSHOT'
   | 'ERR_BPF_READ_ONLY'
+  | 'ERR_BPF_APPLY'
   | 'ERR_BPF_CLOSED';
 
 /** Every error that this library makes. The message says what was wrong and what would help. */
@@ -97,6 +99,43 @@ export class MapFullError extends LoadBalancerError {
     this.need = need;
     this.have = have;
     this.option = option;
+  }
+}
+
+/** What an `apply` has done: names of services. */
+export interface Applied {
+  readonly added: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+}
+
+/** Some services of an `apply` have failed. They are what they were; all others are what they are to be. */
+export class ApplyError extends LoadBalancerError {
+  /** Why, by the name of the service; by its place in the list (`desired[3]`), if it has none. */
+  readonly failures: ReadonlyMap<string, Error>;
+  readonly applied: Applied;
+
+  constructor(failures: ReadonlyMap<string, Error>, applied: Applied) {
+    const [first] = failures.values();
+    const more = failures.size > 1 ? ` And ${failures.size - 1} more: see failures.` : '';
+    super('ERR_BPF_APPLY', `apply: ${first?.message ?? ''}${more}`, { cause: first });
+    this.failures = failures;
+    this.applied = applied;
+  }
+}
+
+/** An `apply` was aborted: what had been done is complete and stays. The signal's reason is the `cause`. */
+export class ApplyAbortedError extends Error {
+  override readonly name = 'AbortError';
+  readonly code = 'ABORT_ERR';
+  /** As in {@link ApplyError}, of the services that were dealt with. */
+  readonly failures: ReadonlyMap<string, Error>;
+  readonly applied: Applied;
+
+  constructor(reason: unknown, failures: ReadonlyMap<string, Error>, applied: Applied) {
+    super('apply was aborted: what is in applied was done.', { cause: reason });
+    this.failures = failures;
+    this.applied = applied;
   }
 }
 

@@ -2,13 +2,22 @@ export { Backend, type Frontend, Service, type ServiceChanges } from './service'
 export { Device } from './device';
 export type { DeviceChange } from './device-layer';
 export type { DeviceRole } from './device-selection';
-export { type ErrorCode, KernelError, LoadBalancerError, MapFullError, StateLockedError } from './errors';
+export {
+  type Applied,
+  ApplyAbortedError,
+  ApplyError,
+  type ErrorCode,
+  KernelError,
+  LoadBalancerError,
+  MapFullError,
+  StateLockedError,
+} from './errors';
 export { type Exposure, formatExposures } from './exposure';
 export type { LostHook } from './hook-cases';
 export type { HookLoss, HookLossCause, HookState } from './hook-loss';
 export type { OtherProgram } from './hooks';
 export type { Endpoint } from './address';
-export { type CloseOptions, LoadBalancer, type LoadBalancerEvents } from './load-balancer';
+export { type ApplyOptions, type CloseOptions, LoadBalancer, type LoadBalancerEvents } from './load-balancer';
 export type { CounterName, Metrics } from './metrics';
 export type { PortExhaustion } from './events';
 export type {

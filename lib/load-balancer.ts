@@ -4,10 +4,11 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { layouts } from './abi';
 import { adoptServices } from './adoption';
+import { ApplyRun, carryOut } from './apply';
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
 import { DatagramFlows, type DefinitionChange } from './datagram-flows';
-import { checkUnique, defineDesired } from './desired-services';
+import { defineDesired, DesiredServices } from './desired-services';
 import type { Device } from './device';
 import { type DeviceChange, DeviceLayer } from './device-layer';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
@@ -59,13 +60,12 @@ import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
 import type { Generation } from './state-generation';
-import type { Transaction } from './transaction';
 import { listTranslatedSockets, type SocketList } from './translated-sockets';
 import type { Datapath, Native, Watch } from '../types/native';
 
 /** Events of a {@link LoadBalancer}. */
 export interface LoadBalancerEvents {
-  /** During a long `apply`, about every 5 ms of work: services dealt with so far, and all of them. */
+  /** During `apply`, after each of its commits: services brought over so far, and all that have to be. */
   progress: [progress: { done: number; total: number }];
   /** Devices, their addresses or their programs have changed, by themselves or through `selectDevices()`. */
   devices: [change: DeviceChange];
@@ -91,6 +91,12 @@ export interface LoadBalancerEvents {
    * times a second; `metrics()` counts all (`DROP_NO_PORT`).
    */
   portsExhausted: [exhaustion: PortExhaustion];
+}
+
+/** For {@link LoadBalancer.apply}. */
+export interface ApplyOptions {
+  /** Aborts between services: each is what it was or what it is to be. */
+  signal?: AbortSignal | undefined;
 }
 
 /** How a {@link LoadBalancer} is closed. */
@@ -262,22 +268,34 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   /**
-   * Makes the services exactly the desired ones: adds, changes, and removes all others, in one commit. Resolves with
-   * what was done. Emits `progress` while it works; other work of the process goes on in between.
+   * Makes the services exactly the desired ones: adds, changes, and removes all others. Resolves with what was done.
+   * Emits `progress` while it works; other work of the process goes on in between.
    *
-   * Rejects as `upsertService` does; then nothing has changed.
+   * Each service goes over as a whole, those that exchange frontends together. One that cannot, because it is malformed,
+   * wants a frontend that another one keeps, or does not fit, stays what it is, and hinders no other: then rejects in the end with
+   * `ERR_BPF_APPLY` ({@link ApplyError}), which says which failed and why. When the signal is aborted, rejects with an
+   * `AbortError` ({@link ApplyAbortedError}), which says what was done until then. Rejects with a kernel error when the
+   * datapath cannot be written at all.
    */
-  async apply(desired: Iterable<ServiceSpec>): Promise<Plan> {
+  async apply(desired: Iterable<ServiceSpec>, { signal }: ApplyOptions = {}): Promise<Plan> {
     this.#checkOpen();
     const specs = [...desired];
-    return this.#queue.add(async (tx) => {
-      const definitions = await this.#defineAll(specs);
-      const plan = planServices(definitions, this.#table, this.#outside);
-      for (const name of plan.removed) tx.remove(name);
-      for (const name of plan.changed) tx.disown(name);
-      await this.#putAll(tx, definitions);
+    return this.#queue.hold(async (transact) => {
+      const slice = new TimeSlice();
+      const wanted = new DesiredServices(this.#options.snatPorts);
+      for (const spec of specs) {
+        wanted.add(spec);
+        if (slice.isOver) await slice.next();
+      }
+      wanted.settle(this.#table);
+      const plan = planServices(wanted, this.#table, this.#outside);
+      const run = new ApplyRun(wanted, this.#table);
+      await carryOut(run, transact, signal, async () => {
+        this.emit('progress', run.progress);
+        if (slice.isOver) await slice.next();
+      });
       return plan;
-    }, true);
+    });
   }
 
   /** All services, as plain data that {@link restore} takes, also of another LoadBalancer or on another day. */
@@ -315,12 +333,13 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     }, true);
   }
 
-  /** What {@link apply} would do now. Changes nothing; throws what it would for malformed input. */
+  /** What {@link apply} would do now. Changes nothing. */
   plan(desired: Iterable<ServiceSpec>): Plan {
     this.#checkOpen();
-    const definitions = [...desired].map((spec) => this.#define(spec));
-    checkUnique(definitions);
-    return planServices(definitions, this.#table, this.#outside);
+    const wanted = new DesiredServices(this.#options.snatPorts);
+    for (const spec of desired) wanted.add(spec);
+    wanted.settle(this.#table);
+    return planServices(wanted, this.#table, this.#outside);
   }
 
   /**
@@ -737,29 +756,6 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
 
   #define(spec: ServiceSpec): ServiceDefinition {
     return defineDesired(spec, this.#options.snatPorts);
-  }
-
-  async #defineAll(desired: readonly ServiceSpec[]): Promise<ServiceDefinition[]> {
-    const definitions: ServiceDefinition[] = [];
-    const slice = new TimeSlice();
-    for (const spec of desired) {
-      definitions.push(this.#define(spec));
-      if (slice.isOver) await slice.next();
-    }
-    checkUnique(definitions);
-    return definitions;
-  }
-
-  async #putAll(tx: Transaction, definitions: readonly ServiceDefinition[]): Promise<void> {
-    const total = definitions.length;
-    const slice = new TimeSlice();
-    for (const [done, definition] of definitions.entries()) {
-      tx.put(definition);
-      if (!slice.isOver) continue;
-      this.emit('progress', { done, total });
-      await slice.next();
-    }
-    this.emit('progress', { done: total, total });
   }
 }
 

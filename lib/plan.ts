@@ -1,6 +1,7 @@
+import type { DesiredServices } from './desired-services';
 import { type Exposure, exposureChange, type Outside } from './exposure';
-import { sameService, type ServiceDefinition } from './service-definition';
-import { isInternal, type ServiceTable } from './service-table';
+import type { ServiceDefinition } from './service-definition';
+import type { ServiceTable } from './service-table';
 
 /** What `apply` would do with a desired state. Names are service names, in the order of the input. */
 export interface Plan {
@@ -9,6 +10,8 @@ export interface Plan {
   readonly removed: readonly string[];
   /** Number of services that stay as they are. */
   readonly unchanged: number;
+  /** Services that cannot be what they are to be, and stay what they are, with the reason. */
+  readonly failed: ReadonlyMap<string, Error>;
   /** What clients outside this node will reach and do not reach yet, or not from the same ranges. */
   readonly exposed: readonly Exposure[];
   /** What they reach now and will not reach any more. */
@@ -21,45 +24,35 @@ export interface Plan {
   };
 }
 
-/** Compares; changes nothing. */
-export function planServices(
-  desired: readonly ServiceDefinition[],
-  table: ServiceTable,
-  outside: Outside,
-): Plan {
-  const added: string[] = [];
-  const changed: string[] = [];
-  const after: ServiceDefinition[] = [];
-  const names = new Set<string>();
-  let unchanged = 0;
+/** Compares; changes nothing. `desired` is settled. */
+export function planServices(desired: DesiredServices, table: ServiceTable, outside: Outside): Plan {
+  const { definitions, failures } = desired;
+  const { capacity, records } = table;
+  const [added, changed, removed]: [string[], string[], string[]] = [[], [], []];
+  const [before, after]: [ServiceDefinition[], ServiceDefinition[]] = [[], []];
+  for (const [name, definition] of desired.changes(table)) {
+    const current = records.get(name);
+    if (current) before.push(current.definition);
+    if (definition) after.push(definition);
+    (!definition ? removed : current ? changed : added).push(name);
+  }
   let need4 = 0;
   let need6 = 0;
   let backends = 0;
-  for (const definition of desired) {
-    names.add(definition.name);
-    const current = table.records.get(definition.name);
-    if (current && sameService(current.definition, definition)) {
-      unchanged++;
-    } else {
-      after.push(definition);
-      (current ? changed : added).push(definition.name);
-    }
+  for (const definition of definitions.values()) {
     for (const { family } of definition.frontends) {
       if (family === 4) need4++;
       else need6++;
     }
     backends += definition.backends.length;
   }
-  const { capacity, records } = table;
-  /* The library's own services are nobody's desire and stay. */
-  const removed = [...records.keys()].filter((name) => !names.has(name) && !isInternal(name));
-  const before = [...changed, ...removed].flatMap((name) => records.get(name)?.definition ?? []);
   const exposure = exposureChange(before, after, outside);
   return {
     added,
     changed,
     removed,
-    unchanged,
+    unchanged: definitions.size - added.length - changed.length,
+    failed: failures,
     get exposed() {
       return exposure().exposed;
     },

@@ -145,6 +145,23 @@ export class Transaction {
   }
 
   /**
+   * The opposite of {@link disown}, for a service that is not put after all. Returns false when others have taken its
+   * frontends or their room: {@link abandon} is all that is left then.
+   */
+  reown(name: string): boolean {
+    if (!this.#disowned.has(name)) return true;
+    const frontends = this.record(name)?.definition.frontends ?? [];
+    if (frontends.some(({ key }) => this.#owners.get(key) !== undefined)) return false;
+    for (const { key, family } of frontends) {
+      this.#owners.set(key, name);
+      this.#entries[family]++;
+    }
+    this.#disowned.delete(name);
+    const { entries, capacity } = this.#table;
+    return families.every((family) => entries[family] + this.#entries[family] <= capacity.frontends);
+  }
+
+  /**
    * Uses other addresses of this node from now on. Services with frontends that it concerns are written again, with the
    * ranges that they have, so there is always room.
    */
@@ -225,6 +242,8 @@ export class Transaction {
     const networks = this.#table.networkHints.change(removed, added);
     const addresses = this.#table.frontendAddresses.change(removed, added);
     const definitions = this.#table.definitions?.change(removed, added) ?? { before: [], after: [] };
+    const entered = updates(added, this.#table.policy, nodeAddresses);
+    const gone = [...addresses.before, ...deletions(removed, isOwned)];
     const used = new Set(added.map(({ numbers }) => numbers.ranges));
     const obsolete = removed.filter(({ numbers }) => !used.has(numbers.ranges));
     return [
@@ -232,15 +251,25 @@ export class Transaction {
       ...rangeOperations(added, 'update'),
       ...ports.before,
       ...networks.before,
-      ...addresses.before,
-      ...deletions(removed, isOwned),
-      ...updates(added, this.#table.policy, nodeAddresses),
+      ...(this.#hasRoomForBoth() ? [...entered, ...gone] : [...gone, ...entered]),
       ...addresses.after,
       ...ports.after,
       ...networks.after,
       ...rangeOperations(obsolete, 'delete'),
       ...definitions.after,
     ];
+  }
+
+  /**
+   * Whether the tables can hold the frontends of both states at a time: then new ones are entered before old ones are
+   * removed, so that a service has some of its own whenever the process ends.
+   */
+  #hasRoomForBoth(): boolean {
+    const { owners, entries, capacity } = this.#table;
+    const fresh: Record<Family, number> = { 4: 0, 6: 0 };
+    for (const { definition } of this.#records('new'))
+      for (const { key, family } of definition.frontends) if (!owners.has(key)) fresh[family]++;
+    return families.every((family) => entries[family] + fresh[family] <= capacity.frontends);
   }
 
   #ownerOf(key: string): string | undefined {

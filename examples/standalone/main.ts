@@ -38,26 +38,17 @@ function logError(event: string, error: unknown): void {
   log('error', event, { message, code, ...(error instanceof FileError ? { line: error.line } : {}) });
 }
 
-/** Makes the services those of the file, or throws and changes nothing. */
+/** Makes the services those of the file; changes nothing and throws when some of them cannot be. */
 async function serve(lb: LoadBalancer, file: ServicesFile): Promise<void> {
   const { services } = file;
-  try {
-    const { added, changed, removed, unchanged } = await lb.apply(services);
-    log('info', 'applied', { added, changed, removed, unchanged });
-  } catch (error) {
-    const { message } = error as Error;
-    const culprit = services.findIndex((_, i) => !isPossible(lb, services.slice(0, i + 1)));
-    throw culprit < 0 ? error : new FileError(message, file.lineOf(culprit, message));
+  const [failure] = lb.plan(services).failed;
+  if (failure) {
+    const [name, { message }] = failure;
+    const culprit = services.findLastIndex((spec, i) => spec.name === name || `desired[${i}]` === name);
+    throw new FileError(message, file.lineOf(culprit, message));
   }
-}
-
-function isPossible(lb: LoadBalancer, services: ServicesFile['services']): boolean {
-  try {
-    lb.plan(services);
-    return true;
-  } catch {
-    return false;
-  }
+  const { added, changed, removed, unchanged } = await lb.apply(services);
+  log('info', 'applied', { added, changed, removed, unchanged });
 }
 
 async function main(): Promise<void> {

@@ -37,11 +37,6 @@ export function isOfService(error: unknown): boolean {
   );
 }
 
-/** Whether, of all that the failed call was about, a part may succeed by itself. */
-export function mayBePartial(error: unknown): boolean {
-  return isOfService(error) || isRefusal(error);
-}
-
 /** The kernel has refused a commit, and thereby all that was called in one tick. */
 function isRefusal(error: unknown): boolean {
   return codeOf(error) === 'ERR_BPF_SYSCALL' && errnoOf(error) !== 0;

@@ -2,12 +2,11 @@ import { EventEmitter } from 'node:events';
 import { isIPv6 } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
-import { LoadBalancerError } from '../errors';
+import { ApplyError, LoadBalancerError } from '../errors';
 import type { ServiceSpec } from '../spec';
 import { type Clock, longestDelay, systemClock } from './clock';
 import type { ClusterChange, ClusterState } from './cluster-state';
-import { passOrder } from './pass-order';
-import { carryOut, codeOf, isOfService, mayBePartial, type Operation } from './sync-batch';
+import { carryOut, codeOf, isOfService, type Operation } from './sync-batch';
 import { type IPFamily, ipFamilies, SyncHealth } from './sync-health';
 import { SyncRunner } from './sync-runner';
 import type { ObjectWarning } from './warnings';
@@ -17,10 +16,10 @@ export type ClusterSource = Pick<ClusterState, 'synced' | 'prepare' | 'take' | '
 
 /** What a {@link ClusterSync} asks of a `LoadBalancer`. */
 export interface SyncTarget {
+  /** Rejects with an `ApplyError` when it was done but for some of the services. */
   apply(desired: Iterable<ServiceSpec>): Promise<unknown>;
   upsertService(spec: ServiceSpec): Promise<unknown>;
   deleteService(name: string): Promise<unknown>;
-  readonly services: { names(): Iterable<string> };
 }
 
 /** For {@link ClusterSync}. Times are in milliseconds. */
@@ -72,9 +71,6 @@ export interface ClusterSyncEvents {
 /** Milliseconds of preparation after which others of the process get their turn. */
 const timeSlice = 10;
 
-/** Operations after which others of the process get their turn, where not all have to be in one batch. */
-const chunk = 500;
-
 /**
  * Brings a LoadBalancer to a ClusterState, and keeps it there. The LoadBalancer's services are all its own.
  *
@@ -88,8 +84,6 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
   readonly #lb: SyncTarget;
   readonly #periods: Required<Omit<ClusterSyncOptions, 'clock'>>;
   readonly #clock: Clock;
-  /** What the LoadBalancer has taken. */
-  #held = new Map<string, ServiceSpec>();
   #failures: ReadonlyMap<string, Error> = new Map();
   #runner: SyncRunner | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -210,30 +204,14 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
     for (const warning of warnings) this.#emitLater('warning', warning);
   }
 
-  async #syncAll(): Promise<Map<string, Error>> {
-    const desired = new Map(this.#cluster.services);
+  async #syncAll(): Promise<ReadonlyMap<string, Error>> {
     try {
-      await this.#lb.apply(desired.values());
-      this.#held = desired;
+      await this.#lb.apply(this.#cluster.services.values());
       return new Map();
     } catch (error) {
-      if (!mayBePartial(error)) throw error;
+      if (error instanceof ApplyError) return error.failures;
+      throw error;
     }
-    const strays = [...this.#lb.services.names()].filter((name) => !desired.has(name));
-    const { upserted, deleted } = passOrder(
-      Array.from(desired.values(), (after) => ({ before: this.#held.get(after.name), after })),
-    );
-    const operations = [
-      ...[...strays, ...deleted].map((name) => this.#deletion(name)),
-      ...upserted.map((spec) => this.#upsert(spec)),
-    ];
-    const failed = new Set<string>();
-    for (let i = 0; i < operations.length; i += chunk) {
-      const failures = await carryOut(operations.slice(i, i + chunk));
-      for (const name of failures.keys()) failed.add(name);
-      await setImmediate();
-    }
-    return this.#retry(failed);
   }
 
   async #syncChanges({ deleted, upserted }: ClusterChange): Promise<Map<string, Error>> {
@@ -268,19 +246,11 @@ export class ClusterSync extends EventEmitter<ClusterSyncEvents> {
   }
 
   #upsert(spec: ServiceSpec): Operation {
-    const run = async () => {
-      await this.#lb.upsertService(spec);
-      this.#held.set(spec.name, spec);
-    };
-    return { service: spec.name, run };
+    return { service: spec.name, run: () => this.#lb.upsertService(spec) };
   }
 
   #deletion(service: string): Operation {
-    const run = async () => {
-      await this.#lb.deleteService(service);
-      this.#held.delete(service);
-    };
-    return { service, run };
+    return { service, run: () => this.#lb.deleteService(service) };
   }
 
   #tellFailures(failures: ReadonlyMap<string, Error>, { upserted, deleted }: ClusterChange): void {

@@ -1,4 +1,4 @@
-export { type ErrorCode, LoadBalancerError, MapFullError } from '../errors';
+export { type ErrorCode, ApplyError, LoadBalancerError, MapFullError } from '../errors';
 export type { Plan } from '../plan';
 export type { SimulatedDevice, SimulatedNode, SimulatorOptions } from './options';
 export type { PacketQuery, Query, SocketQuery } from './query';

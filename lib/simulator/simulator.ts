@@ -1,5 +1,6 @@
 import { MaglevLimit } from '../abi';
-import { checkUnique, defineDesired } from '../desired-services';
+import { ApplyRun } from '../apply';
+import { defineDesired, DesiredServices } from '../desired-services';
 import { deviceTables, tableChange, wildcardAddresses } from '../device-tables';
 import type { Outside } from '../exposure';
 import type { Options } from '../options';
@@ -78,20 +79,17 @@ export class Simulator {
     return Promise.resolve().then(() => new Simulator(options));
   }
 
-  /**
-   * Makes the services exactly the desired ones. Throws what `LoadBalancer.apply` rejects with; then nothing has
-   * changed.
-   */
+  /** Makes the services exactly the desired ones. Throws `ERR_BPF_APPLY` as `LoadBalancer.apply` rejects with it. */
   apply(desired: Iterable<ServiceSpec>): Plan {
-    return this.#change((tx) => {
-      const definitions = Array.from(desired, (spec) => defineDesired(spec, this.#options.snatPorts));
-      checkUnique(definitions);
-      const plan = planServices(definitions, this.#services, this.#outside);
-      for (const name of plan.removed) tx.remove(name);
-      for (const name of plan.changed) tx.disown(name);
-      for (const definition of definitions) tx.put(definition);
-      return plan;
-    });
+    const wanted = new DesiredServices(this.#options.snatPorts);
+    for (const spec of desired) wanted.add(spec);
+    wanted.settle(this.#services);
+    const plan = planServices(wanted, this.#services, this.#outside);
+    const run = new ApplyRun(wanted, this.#services);
+    const steps = run.steps();
+    for (let next = steps.next(); !next.done;) next = steps.next(this.#tryChange(next.value.stage));
+    run.finish();
+    return plan;
   }
 
   /** Adds or changes a service. Throws what `LoadBalancer.upsertService` rejects with; then nothing has changed. */
@@ -120,6 +118,16 @@ export class Simulator {
 
   #newExplainer(): Explainer {
     return new Explainer(this.#module, this.#tables, this.#services, this.#options.socketLB);
+  }
+
+  /** Returns why it cannot be. */
+  #tryChange(stage: (tx: Transaction) => void): unknown {
+    try {
+      this.#change(stage);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   /** No program looks at the tables meanwhile: what was retired can be used again at once. */

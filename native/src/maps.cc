@@ -54,15 +54,13 @@ void Map::MapMemory() {
 }
 
 void Map::Update(const uint8_t* keys, const uint8_t* values, size_t count, size_t& done) const {
-  for (size_t first = 0; first < count;) {
-    uint32_t batch = std::min(kBatch, count - first);
-    int rc = bpf_map_update_batch(fd_, keys + first * key_size(), values + first * value_size(),
-                                  &batch, nullptr);
-    const int error = errno;
-    first += batch;
-    done += batch;
-    if (rc != 0) throw SystemError(error, "bpf_map_update_batch", name_);
-  }
+  // In one call, so that no end of the process comes between the entries of a service. The kernel
+  // lets itself be preempted between two of them.
+  uint32_t batch = count;
+  const int rc = bpf_map_update_batch(fd_, keys, values, &batch, nullptr);
+  const int error = errno;
+  done += batch;
+  if (rc != 0) throw SystemError(error, "bpf_map_update_batch", name_);
 }
 
 void Map::Delete(const uint8_t* keys, size_t count, size_t& done) const {

@@ -157,23 +157,10 @@ export class KernelDatapath implements Datapath {
     const node = await this.#nodeWith(settings.addresses);
     await node.open(settings, pods);
     const { agent } = node;
-    const names = new Set<string>();
     return {
-      services: { names: () => names },
-      apply: async (desired) => {
-        const specs = [...desired];
-        await agent.apply(specs);
-        names.clear();
-        for (const { name } of specs) names.add(name);
-      },
-      upsertService: async (spec) => {
-        await agent.upsert(spec);
-        names.add(spec.name);
-      },
-      deleteService: async (name) => {
-        await agent.remove(name);
-        names.delete(name);
-      },
+      apply: (desired) => agent.apply([...desired]),
+      upsertService: (spec) => agent.upsert(spec),
+      deleteService: (name) => agent.remove(name),
     };
   }
 

@@ -21,26 +21,10 @@ export class SimulatedDatapath implements Datapath {
       },
     });
     this.#simulator = simulator;
-    const names = new Set<string>();
     return {
-      services: { names: () => names },
-      apply: (desired) =>
-        Promise.resolve().then(() => {
-          const specs = [...desired];
-          simulator.apply(specs);
-          names.clear();
-          for (const { name } of specs) names.add(name);
-        }),
-      upsertService: (spec) =>
-        Promise.resolve().then(() => {
-          simulator.upsertService(spec);
-          names.add(spec.name);
-        }),
-      deleteService: (name) =>
-        Promise.resolve().then(() => {
-          simulator.deleteService(name);
-          names.delete(name);
-        }),
+      apply: (desired) => Promise.resolve().then(() => simulator.apply(desired)),
+      upsertService: (spec) => Promise.resolve().then(() => simulator.upsertService(spec)),
+      deleteService: (name) => Promise.resolve().then(() => simulator.deleteService(name)),
     };
   }
 

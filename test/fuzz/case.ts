@@ -8,6 +8,7 @@ import {
   type ModelNode,
   type ModelQuery,
   refusals,
+  settled,
 } from '../support/model';
 import { addresses, allAddresses, allPorts } from './pools';
 import { host, modelNode, pod } from './topology';
@@ -96,6 +97,13 @@ export function planCase(
     planned.push({ action, refusals: codes, services });
   }
 
+  function apply(desired: readonly ServiceSpec[]): void {
+    const after = settled(services, desired);
+    services = after.services;
+    const action = { kind: 'apply' as const, services: desired };
+    planned.push({ action, refusals: after.failed ? ['ERR_BPF_APPLY'] : [], services });
+  }
+
   function ask(drafts: readonly Draft[]): void {
     const node = modelNode(options, extra);
     const questions = drafts
@@ -118,22 +126,18 @@ export function planCase(
         change({ kind: 'upsert', service }, [...others, service]);
         break;
       }
-      case 'apply': {
-        const next = step.tidy ? tidied(step.services) : step.services;
-        change({ kind: 'apply', services: next }, next);
+      case 'apply':
+        apply(step.tidy ? tidied(step.services) : step.services);
         break;
-      }
       case 'delete':
         change(
           step,
           services.filter(({ name }) => name !== step.name),
         );
         break;
-      case 'pass': {
-        const next = passed(services, step.from, step.to);
-        change({ kind: 'apply', services: next }, next);
+      case 'pass':
+        apply(passed(services, step.from, step.to));
         break;
-      }
       case 'address':
         if (extra.includes(step.address) === step.present) break;
         extra = step.present ? [...extra, step.address] : extra.filter((address) => address !== step.address);

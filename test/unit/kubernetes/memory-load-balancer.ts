@@ -2,10 +2,11 @@ import { isIPv4 } from 'node:net';
 import { constants } from 'node:os';
 
 import type { ServiceSpec } from '../../../lib';
+import { ApplyRun, carryOut } from '../../../lib/apply';
 import { CommitQueue } from '../../../lib/commit-queue';
+import { DesiredServices } from '../../../lib/desired-services';
 import { LoadBalancerError } from '../../../lib/errors';
 import type { SyncTarget } from '../../../lib/kubernetes';
-import { planServices } from '../../../lib/plan';
 import { defineService, type ServiceDefinition } from '../../../lib/service-definition';
 import { ServiceTable } from '../../../lib/service-table';
 import type { Datapath, MapOperation, Native } from '../../../types/native';
@@ -39,10 +40,8 @@ export class MemoryLoadBalancer implements SyncTarget {
     this.#queue = new CommitQueue(native, this.#table, datapath);
   }
 
-  readonly services = { names: (): Iterable<string> => this.#table.records.keys() };
-
   get names(): string[] {
-    return [...this.services.names()].sort();
+    return [...this.#table.records.keys()].sort();
   }
 
   get definitions(): ReadonlyMap<string, ServiceDefinition> {
@@ -58,17 +57,12 @@ export class MemoryLoadBalancer implements SyncTarget {
     this.calls.push(`apply ${specs.length}`);
     this.#checkOpen();
     await this.gate;
-    await this.#queue.add((tx) => {
-      const definitions = specs.map(defineService);
-      const plan = planServices(definitions, this.#table, {
-        externalClusterIP: false,
-        externalDevices: [],
-        wildcardAddresses: () => [],
-      });
-      for (const name of plan.removed) tx.remove(name);
-      for (const name of plan.changed) tx.disown(name);
-      for (const definition of definitions) tx.put(definition);
-    }, true);
+    await this.#queue.hold(async (transact) => {
+      const desired = new DesiredServices([0, 0]);
+      for (const spec of specs) desired.add(spec);
+      desired.settle(this.#table);
+      await carryOut(new ApplyRun(desired, this.#table), transact, undefined, () => undefined);
+    });
   }
 
   async upsertService(spec: ServiceSpec): Promise<void> {
