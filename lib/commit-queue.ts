@@ -146,9 +146,11 @@ export class CommitQueue {
       try {
         return await stage(tx);
       } catch (error) {
-        if (error instanceof RangesPending) await this.#reclaim();
-        else if (!(error instanceof MapFullError) || !(await this.#makeRoom(error))) throw error;
+        const pending = error instanceof RangesPending;
+        if (!pending && (!(error instanceof MapFullError) || !(await this.#makeRoom(error)))) throw error;
+        /* First: what was staged has ranges, too. */
         startAgain?.();
+        if (pending) await this.#reclaim();
       }
     }
   }
