@@ -91,6 +91,14 @@ export function formatEndpoint(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** What {@link formatEndpoint} writes. The address need not be canonical. */
+export function parseEndpoint(text: string, place: Place): { address: string; port: number } {
+  const [, v6, other, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (!(port >= 1 && port <= 65_535)) throw malformed(text, place, 'is not address:port or [address]:port');
+  return { address: parseAddress(v6 ?? other, place).text, port };
+}
+
 /** 127.0.0.0/8 and ::1. */
 export function isLoopback(address: string): boolean {
   return address === '::1' || (address.startsWith('127.') && isIPv4(address));

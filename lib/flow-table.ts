@@ -2,16 +2,18 @@ import { FlowFlag, FlowState, layouts } from './abi';
 import { type Family, families, formatAddress } from './address';
 import type { Datapath } from '../types/native';
 
-interface Field {
-  readonly offset: number;
-  readonly size: number;
-}
-
 type Dump = Awaited<ReturnType<Datapath['dump']>>;
 
 /** One end of a flow. The address is canonical. */
 export interface FlowEnd {
   readonly address: string;
+  readonly port: number;
+}
+
+/** Where the address and the port of an end are. */
+interface EndBytes {
+  readonly bytes: Buffer;
+  readonly address: number;
   readonly port: number;
 }
 
@@ -71,16 +73,18 @@ export class FlowEntry {
 
   /** What the client asked for. */
   get frontend(): FlowEnd {
-    return this.isReply ? this.#source(this.#values, this.#to) : this.#destination(this.#keys, this.#key);
+    return this.#format(this.#frontend);
   }
 
   /** Who answers. The same as {@link frontend} where nothing was translated. */
   get backend(): FlowEnd {
-    return this.isReply ? this.#source(this.#keys, this.#key) : this.#destination(this.#values, this.#to);
+    return this.#format(this.#backend);
   }
 
-  get client(): FlowEnd {
-    return this.isReply ? this.#destination(this.#values, this.#to) : this.#source(this.#keys, this.#key);
+  /** The same for both directions of a flow, and for no other flow. */
+  get identity(): string {
+    const ends = [this.#client, this.#frontend, this.#backend].map((end) => this.#text(end));
+    return `${this.protocol}${ends.join('')}`;
   }
 
   /** Whether it has neither been closed nor forgotten. `now` in seconds of the programs' clock. */
@@ -94,20 +98,36 @@ export class FlowEntry {
     return this.#values[this.#flow + flowFields.flags.offset] as number;
   }
 
-  #source(bytes: Buffer, at: number): FlowEnd {
-    return this.#end(bytes, at, this.#tuple.fields.saddr, this.#tuple.fields.sport);
+  get #client(): EndBytes {
+    return this.isReply ? this.#destination(this.#values, this.#to) : this.#source(this.#keys, this.#key);
   }
 
-  #destination(bytes: Buffer, at: number): FlowEnd {
-    return this.#end(bytes, at, this.#tuple.fields.daddr, this.#tuple.fields.dport);
+  get #frontend(): EndBytes {
+    return this.isReply ? this.#source(this.#values, this.#to) : this.#destination(this.#keys, this.#key);
   }
 
-  #end(bytes: Buffer, at: number, address: Field, port: Field): FlowEnd {
-    const start = at + address.offset;
-    return {
-      address: formatAddress(bytes.subarray(start, start + address.size)).text,
-      port: bytes.readUInt16BE(at + port.offset),
-    };
+  get #backend(): EndBytes {
+    return this.isReply ? this.#source(this.#keys, this.#key) : this.#destination(this.#values, this.#to);
+  }
+
+  #source(bytes: Buffer, at: number): EndBytes {
+    const { saddr, sport } = this.#tuple.fields;
+    return { bytes, address: at + saddr.offset, port: at + sport.offset };
+  }
+
+  #destination(bytes: Buffer, at: number): EndBytes {
+    const { daddr, dport } = this.#tuple.fields;
+    return { bytes, address: at + daddr.offset, port: at + dport.offset };
+  }
+
+  #format({ bytes, address, port }: EndBytes): FlowEnd {
+    const { text } = formatAddress(bytes.subarray(address, address + this.#tuple.fields.saddr.size));
+    return { address: text, port: bytes.readUInt16BE(port) };
+  }
+
+  #text({ bytes, address, port }: EndBytes): string {
+    const end = address + this.#tuple.fields.saddr.size;
+    return bytes.toString('latin1', address, end) + bytes.toString('latin1', port, port + 2);
   }
 }
 

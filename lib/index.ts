@@ -1,6 +1,8 @@
 export { Backend, type Frontend, Service, type ServiceChanges } from './service';
 export { Device } from './device';
 export type { DeviceChange } from './device-layer';
+export type { BackendConnections } from './connections';
+export type { BackendReference, DrainOptions } from './drains';
 export type { DeviceRole } from './device-selection';
 export {
   type Applied,

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
 import { layouts } from './abi';
@@ -9,8 +8,10 @@ import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
 import { DatagramFlows, type DefinitionChange } from './datagram-flows';
 import { defineDesired, DesiredServices } from './desired-services';
+import { ConnectionCounter } from './connections';
 import type { Device } from './device';
 import { type DeviceChange, DeviceLayer } from './device-layer';
+import { Drains } from './drains';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
 import { decodeEvent, type PortExhaustion } from './events';
 import { type Exposure, exposuresOf, type Outside } from './exposure';
@@ -60,6 +61,7 @@ import type { ServiceSpec } from './spec';
 import { StateDirectory } from './state-directory';
 import { readStatus, type Status, type StatusData } from './status';
 import type { Generation } from './state-generation';
+import { TimeSlice } from './time-slice';
 import { listTranslatedSockets, type SocketList } from './translated-sockets';
 import type { Datapath, Native, Watch } from '../types/native';
 
@@ -105,9 +107,6 @@ export interface CloseOptions {
   keep?: boolean;
 }
 
-/** A call may keep the event loop this long before it lets others run, in milliseconds. */
-const timeSlice = 5;
-
 /**
  * Service load balancing on this node: opened, it translates sockets and packets until it is closed.
  *
@@ -126,6 +125,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #queue: CommitQueue;
   readonly #datagramFlows: DatagramFlows;
   readonly #slowStarts: SlowStarts;
+  readonly #drains: Drains;
   readonly #deviceLayer: DeviceLayer;
   readonly #hooks: Hooks;
   readonly #owner: ServiceOwner;
@@ -177,8 +177,19 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       for (const { before, after } of changes) this.#slowStarts.follow((before ?? after)!.name, after);
     };
     this.#queue = new CommitQueue(native, this.#table, datapath, committed, (full) => growth.makeRoom(full));
+    const record = (name: string) => this.#table.records.get(name);
+    this.#drains = new Drains({
+      counter: new ConnectionCounter(datapath, () => Promise.resolve([])),
+      commit: (stage) => {
+        this.#checkOpen();
+        return this.#queue.add(stage);
+      },
+      gracePeriod: () => native.gracePeriod(),
+      record,
+    });
     this.#owner = {
-      record: (name: string) => this.#table.records.get(name),
+      record,
+      drains: this.#drains,
       updateService: (name: string, changes: ServiceChanges) => this.#update(name, changes),
       deleteService: (name: string) => this.deleteService(name),
     };
@@ -739,6 +750,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   async #settle(): Promise<void> {
     this.#follower?.close();
     this.#slowStarts.close();
+    this.#drains.close();
     this.#events?.close();
     await this.#hookWatch?.close();
     await this.#queue.idle();
@@ -756,19 +768,5 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
 
   #define(spec: ServiceSpec): ServiceDefinition {
     return defineDesired(spec, this.#options.snatPorts);
-  }
-}
-
-/** A share of the event loop for work that can be cut anywhere. */
-class TimeSlice {
-  #end = performance.now() + timeSlice;
-
-  get isOver(): boolean {
-    return performance.now() > this.#end;
-  }
-
-  async next(): Promise<void> {
-    await setImmediate();
-    this.#end = performance.now() + timeSlice;
   }
 }

@@ -1,4 +1,6 @@
 import { formatEndpoint } from './address';
+import type { BackendConnections } from './connections';
+import type { BackendReference, DrainOptions, Drains } from './drains';
 import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
 import { rampSteps } from './slow-start';
 import type { BackendState, FrontendType, Protocol, ServiceSpec, TrafficPolicy } from './spec';
@@ -12,6 +14,7 @@ export interface ServiceOwner {
   record(name: string): ServiceRecord | undefined;
   updateService(name: string, changes: ServiceChanges): Promise<void>;
   deleteService(name: string): Promise<boolean>;
+  readonly drains: Pick<Drains, 'drain' | 'undrain' | 'connections'>;
 }
 
 /** A frontend as it is served now. */
@@ -111,6 +114,36 @@ export class Service {
   /** Resolves with false when the service was gone already. */
   delete(): Promise<boolean> {
     return this.#owner.deleteService(this.name);
+  }
+
+  /**
+   * Gives the backend no new connections from now on, and waits for those that it has. Resolves with 0 as soon as none is left,
+   * else with the number that are open when the deadline has passed. If it is the only backend, connections are refused.
+   *
+   * It drains until the service is put without it, or until {@link undrain}: other changes of the service keep it so, and so does
+   * a process that takes over the `stateDir`. Connections are counted by looking at them: see {@link connections}. Those who
+   * wait are rejected when the LoadBalancer is closed.
+   *
+   * Rejects with the signal's reason when it is aborted, and with `ERR_BPF_INVALID_BACKEND` for a backend that the service does
+   * not have, `ERR_BPF_INVALID_NAME` when the service is gone, `ERR_BPF_INVALID_OPTION`, `ERR_BPF_CLOSED` and kernel errors.
+   */
+  drain(backend: BackendReference, options?: DrainOptions): Promise<number> {
+    return this.#owner.drains.drain(this.name, backend, options);
+  }
+
+  /** Gives a backend that drains new connections again, with {@link ServiceSpec.slowStart} as if it were new. */
+  undrain(backend: BackendReference): Promise<void> {
+    return this.#owner.drains.undrain(this.name, backend);
+  }
+
+  /**
+   * Counts the connections of each backend that are open through this node, also of backends that the service has no more.
+   * Looks at every translated socket and every flow, so do not ask many times a second.
+   *
+   * Rejects with `ERR_BPF_INVALID_NAME` when the service is gone, and with kernel errors.
+   */
+  connections(): Promise<BackendConnections[]> {
+    return this.#owner.drains.connections(this.name);
   }
 
   get #record(): ServiceRecord | undefined {

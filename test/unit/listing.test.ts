@@ -17,10 +17,12 @@ function listOf(
     tx.put(defineService(spec));
     tx.accept();
   }
+  const notHere = () => Promise.reject(new Error('not here'));
   const owner = {
     record: (name: string) => table.records.get(name),
-    updateService: () => Promise.reject(new Error('not here')),
-    deleteService: () => Promise.reject(new Error('not here')),
+    updateService: notHere,
+    deleteService: notHere,
+    drains: { drain: notHere, undrain: notHere, connections: notHere },
   };
   return new ServiceList(table, owner, (type, family) => answering[type]?.[family] ?? []);
 }

@@ -3,9 +3,11 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 
 import {
   formatExposures,
+  type BackendReference,
   type CloseOptions,
   type DestroyedSockets,
   type DeviceChange,
+  type DrainOptions,
   type HookState,
   LoadBalancer,
   type LostHook,
@@ -45,6 +47,14 @@ function at(id: number): LoadBalancer {
   if (!lb) throw new Error(`There is no LoadBalancer ${id}`);
   return lb;
 }
+
+function serviceAt(id: number, name: string): Service {
+  const service = at(id).services.get(name);
+  if (!service) throw new Error(`There is no service ${name}`);
+  return service;
+}
+
+type Drain = Omit<DrainOptions, 'signal'> & { abort?: number };
 
 function describe({ name, frontends, backends }: Service) {
   return { name, frontends, backends: backends.map((backend) => ({ ...backend })) };
@@ -93,6 +103,15 @@ const functions = {
   synced: (id: number) => at(id).synced(),
   snapshot: (id: number) => at(id).snapshot(),
   restore: (id: number, snapshot: Snapshot) => at(id).restore(snapshot),
+  /** `abort`: milliseconds after which its signal is aborted. */
+  drain: (id: number, service: string, backend: BackendReference, { abort, ...options }: Drain = {}) =>
+    serviceAt(id, service).drain(backend, {
+      ...options,
+      ...(abort !== undefined && { signal: AbortSignal.timeout(abort) }),
+    }),
+  undrain: (id: number, service: string, backend: BackendReference) =>
+    serviceAt(id, service).undrain(backend),
+  connections: (id: number, service: string) => serviceAt(id, service).connections(),
   apply: (id: number, specs: readonly ServiceSpec[]) => at(id).apply(specs),
   plan: (id: number, specs: readonly ServiceSpec[]) => at(id).plan(specs),
   async selectDevices(id: number, patterns?: readonly string[]) {
