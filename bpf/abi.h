@@ -304,7 +304,7 @@ struct lb_calendar {
 
 /* Connections to a backend through this node that are open. */
 struct lb_load {
-  __u32 sockets;
+  __s32 sockets; /* not below 0 for longer than two processors need to count at a time */
   struct lb_calendar streams;
   struct lb_calendar datagrams;
 };

@@ -80,7 +80,8 @@ static __always_inline __u32 lb_load_count(const __be32 *address, __be16 port, _
 
   if (!load)
     return 0;
-  return load->sockets + lb_calendar_sum(&load->streams, lb_load_period(s, false, now)) +
+  return (load->sockets > 0 ? load->sockets : 0) +
+         lb_calendar_sum(&load->streams, lb_load_period(s, false, now)) +
          lb_calendar_sum(&load->datagrams, lb_load_period(s, true, now));
 }
 

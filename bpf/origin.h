@@ -31,7 +31,11 @@ lb_origin_from(const struct lb_origin *origin, const struct lb_addr *backend, __
   return origin->backend_port == port && lb_addr_equal(origin->backend, backend->word);
 }
 
-/* Counts a socket in, or out. */
+/*
+ * Counts a socket in, or out. The count may have been evicted while the socket was in it, and begun
+ * anew with less: it never falls below zero, and so is right again when the sockets of that time
+ * are gone.
+ */
 static __always_inline void lb_origin_count(const struct lb_origin *origin, int by)
 {
   struct lb_load *load;
@@ -39,7 +43,7 @@ static __always_inline void lb_origin_count(const struct lb_origin *origin, int 
   if (!origin->counted)
     return;
   load = lb_load_find(origin->backend, origin->backend_port, origin->counted, by > 0);
-  if (load)
+  if (load && (by > 0 || load->sockets > 0))
     __sync_fetch_and_add(&load->sockets, by);
 }
 

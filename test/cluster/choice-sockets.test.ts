@@ -5,7 +5,8 @@ import type { Family } from '../../lib/address';
 import type { Endpoint } from '../support/cluster/exchange';
 import { openLoadBalancer, type RemoteLoadBalancer, smallCapacity } from '../support/cluster/load-balancer';
 import { useTwoNodes } from '../support/cluster/suite';
-import type { Host } from '../support/cluster/two-nodes';
+import type { Host, Pod } from '../support/cluster/two-nodes';
+import { evictAll } from './kernel';
 import { backendsOf, both, families } from './ways';
 
 const clusterIP = { 4: '10.96.0.1', 6: 'fd00:96::1' };
@@ -109,6 +110,31 @@ describe('socket layer: algorithms', () => {
       assert.ok((served[empty.name] ?? 0) > 68, 'what is closed is not counted any more');
     });
   }
+});
+
+describe('least connections, when a count is evicted', () => {
+  const cluster = useTwoNodes();
+
+  it('is right again when the connections of that time are gone', async () => {
+    const [node] = cluster.nodes;
+    const lb = await openLoadBalancer(cluster.cleanupEach, node, {
+      capacity: { ...smallCapacity, sockets: 131_072 },
+    });
+    const peer = await node.pods[0].peer();
+    const pods = node.pods;
+    const put = (pods: readonly Pod[]) =>
+      lb.upsertService(service(backendsOf(pods, node, 4), { algorithm: 'least-connections' }));
+    const open = (times: number) => Promise.all(Array.from({ length: times }, () => peer.open(frontend(4))));
+    await put(pods.slice(0, 1));
+    const before = await open(40);
+    assert.ok(evictAll(node.cgroup, 'loads') > 0);
+    await put(pods);
+    const after = await open(10);
+    for (const { id } of [...before, ...after]) await peer.dropConnection(id);
+    const { served } = await peer.tally(frontend(4), 200);
+    /* By halves; one that is thought to have more is drawn alone in a quarter of all cases. */
+    for (const { name } of pods) assert.ok((served[name] ?? 0) > 68, JSON.stringify(served));
+  });
 });
 
 describe('Maglev with session affinity', () => {

@@ -64,3 +64,19 @@ export function programsOnDevicesOf(cgroup: string): string[] {
 export function detachLink(id: number): void {
   run(['bpftool', 'link', 'detach', 'id', String(id)]);
 }
+
+/** Removes every element of a map of the LoadBalancer that serves a cgroup, as an LRU does that needs the room. */
+export function evictAll(cgroup: string, map: string): number {
+  const own = bpftool<{ id: number }>('cgroup', 'show', cgroup).map(({ id }) => id);
+  const programs = bpftool<BpfProgram>('prog', 'show').filter(({ id }) => own.includes(id));
+  const maps = new Set(programs.flatMap(({ map_ids }) => map_ids ?? []));
+  const found = bpftool<{ id: number; name?: string }>('map', 'show').find(
+    ({ id, name }) => name === map && maps.has(id),
+  );
+  const elements = bpftool<{ key: string[] }>('map', 'dump', 'id', String(found?.id));
+  for (const { key } of elements) {
+    const bytes = key.map((byte) => byte.replace('0x', ''));
+    run(['bpftool', 'map', 'delete', 'id', String(found?.id), 'key', 'hex', ...bytes]);
+  }
+  return elements.length;
+}
