@@ -92,7 +92,7 @@ export function formatEndpoint(address: string, port: number): string {
 }
 
 /** What {@link formatEndpoint} writes. The address need not be canonical. */
-export function parseEndpoint(text: string, place: Place): { address: string; port: number } {
+export function parseEndpoint(text: string, place: Place): Endpoint {
   const [, v6, other, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   if (!(port >= 1 && port <= 65_535)) throw malformed(text, place, 'is not address:port or [address]:port');

@@ -1,3 +1,4 @@
+import type { Endpoint } from './address';
 import type { BackendDefinition, ServiceDefinition } from './service-definition';
 import { rampAt } from './slow-start';
 
@@ -22,7 +23,7 @@ export function carryOver(
 /** The service with one of its backends draining, or not any more. The same service if it is so already. */
 export function withDraining(
   definition: ServiceDefinition,
-  { address, port }: { readonly address: string; readonly port: number },
+  { address, port }: Endpoint,
   draining: boolean,
   now: number,
 ): ServiceDefinition {

@@ -1,8 +1,9 @@
-import { formatEndpoint } from './address';
+import { type Endpoint, formatEndpoint } from './address';
 import { monotonicSeconds } from './clock';
 import { type FlowEntry, flowEntries, flowTables } from './flow-table';
 import { sharedReading } from './shared-reading';
 import { TimeSlice } from './time-slice';
+import type { TranslatedSocket } from './translated-sockets';
 import type { Datapath } from '../types/native';
 
 /** Connections that are open to a backend through a service. */
@@ -18,18 +19,12 @@ export interface BackendConnections {
   readonly flows: number;
 }
 
-/** A socket that was translated, and is still connected to the backend. */
-export interface ConnectedSocket {
-  /** The id of the frontend. */
-  readonly frontendId: number;
-  readonly backend: { readonly address: string; readonly port: number };
-}
-
+type CountedSocket = Pick<TranslatedSocket, 'frontendId' | 'backend'>;
 type Dump = Awaited<ReturnType<Datapath['dump']>>;
 
 /** All connections at one time, in the form in which the kernel tells of them. */
 interface Census {
-  readonly sockets: readonly ConnectedSocket[];
+  readonly sockets: readonly CountedSocket[];
   readonly flows: readonly { readonly dump: Dump; readonly family: 4 | 6 }[];
 }
 
@@ -40,7 +35,7 @@ interface Census {
 export class ConnectionCounter {
   readonly #look: () => Promise<Census>;
 
-  constructor(datapath: Pick<Datapath, 'dump'>, listSockets: () => Promise<readonly ConnectedSocket[]>) {
+  constructor(datapath: Pick<Datapath, 'dump'>, listSockets: () => Promise<readonly CountedSocket[]>) {
     this.#look = sharedReading(async () => {
       const sockets = await listSockets();
       const flows: Census['flows'][number][] = [];
@@ -53,7 +48,7 @@ export class ConnectionCounter {
   async count(frontendIds: ReadonlySet<number>): Promise<Map<string, BackendConnections>> {
     const { sockets, flows } = await this.#look();
     const counts = new Map<string, { backend: string; sockets: number; flows: number }>();
-    const at = ({ address, port }: ConnectedSocket['backend']) => {
+    const at = ({ address, port }: Endpoint) => {
       const backend = formatEndpoint(address, port);
       const count = counts.get(backend) ?? { backend, sockets: 0, flows: 0 };
       counts.set(backend, count);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
-import { formatEndpoint, parseEndpoint } from './address';
+import { type Endpoint, formatEndpoint, parseEndpoint } from './address';
 import { withDraining } from './carry-over';
 import { monotonicSeconds } from './clock';
 import type { BackendConnections, ConnectionCounter } from './connections';
@@ -20,7 +20,7 @@ export interface DrainOptions {
 }
 
 /** `address:port`, or an object that has both. */
-export type BackendReference = string | { readonly address: string; readonly port: number };
+export type BackendReference = string | Endpoint;
 
 /** What drains need of a LoadBalancer. */
 export interface DrainContext {
@@ -129,10 +129,7 @@ function existing(name: string, record: ServiceRecord | undefined): ServiceRecor
   throw new LoadBalancerError('ERR_BPF_INVALID_NAME', `There is no service ${name} any more.`);
 }
 
-function checkListed(
-  { name, backends }: ServiceDefinition,
-  { address, port }: { readonly address: string; readonly port: number },
-): void {
+function checkListed({ name, backends }: ServiceDefinition, { address, port }: Endpoint): void {
   if (backends.some((backend) => backend.address === address && backend.port === port)) return;
   const has = backends.map((backend) => formatEndpoint(backend.address, backend.port)).join(', ');
   throw new LoadBalancerError(

@@ -1,14 +1,8 @@
 import { FlowFlag, FlowState, layouts } from './abi';
-import { type Family, families, formatAddress } from './address';
+import { type Endpoint, type Family, families, formatAddress } from './address';
 import type { Datapath } from '../types/native';
 
 type Dump = Awaited<ReturnType<Datapath['dump']>>;
-
-/** One end of a flow. The address is canonical. */
-export interface FlowEnd {
-  readonly address: string;
-  readonly port: number;
-}
 
 /** Where the address and the port of an end are. */
 interface EndBytes {
@@ -72,12 +66,12 @@ export class FlowEntry {
   }
 
   /** What the client asked for. */
-  get frontend(): FlowEnd {
+  get frontend(): Endpoint {
     return this.#format(this.#frontend);
   }
 
   /** Who answers. The same as {@link frontend} where nothing was translated. */
-  get backend(): FlowEnd {
+  get backend(): Endpoint {
     return this.#format(this.#backend);
   }
 
@@ -120,7 +114,7 @@ export class FlowEntry {
     return { bytes, address: at + daddr.offset, port: at + dport.offset };
   }
 
-  #format({ bytes, address, port }: EndBytes): FlowEnd {
+  #format({ bytes, address, port }: EndBytes): Endpoint {
     const { text } = formatAddress(bytes.subarray(address, address + this.#tuple.fields.saddr.size));
     return { address: text, port: bytes.readUInt16BE(port) };
   }

@@ -179,7 +179,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#queue = new CommitQueue(native, this.#table, datapath, committed, (full) => growth.makeRoom(full));
     const record = (name: string) => this.#table.records.get(name);
     this.#drains = new Drains({
-      counter: new ConnectionCounter(datapath, () => Promise.resolve([])),
+      counter: new ConnectionCounter(datapath, async () => (await this.sockets()).sockets),
       commit: (stage) => {
         this.#checkOpen();
         return this.#queue.add(stage);

@@ -15,6 +15,8 @@ export interface TranslatedSocket {
   /** TCP_* of the kernel, for UDP also: 1 established, 2 SYN sent, ... */
   readonly state: number;
   readonly frontend: Endpoint;
+  /** The id of the frontend: see `Frontend.id`. */
+  readonly frontendId: number;
   readonly backend: Endpoint;
   /** Its own end. */
   readonly source: Endpoint;
@@ -75,6 +77,7 @@ export function decodeTranslatedSockets(records: Uint8Array): TranslatedSocket[]
       protocol: bytes.readUInt8(at + fields.protocol.offset) === udp ? 'UDP' : 'TCP',
       state: bytes.readUInt8(at + fields.state.offset),
       frontend: endpoint(from + origin.frontend.offset, from + origin.frontend_port.offset),
+      frontendId: bytes.readUInt32LE(from + origin.service.offset),
       backend: endpoint(from + origin.backend.offset, from + origin.backend_port.offset),
       source: endpoint(at + fields.source.offset, at + fields.source_port.offset),
     });
