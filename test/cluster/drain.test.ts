@@ -54,7 +54,7 @@ describe('draining', () => {
   ];
 
   const counted = async (kind: 'sockets' | 'flows'): Promise<Record<string, number>> => {
-    const counts = (await lb.connections('web'));
+    const counts = await lb.connections('web');
     return Object.fromEntries(
       counts.filter((count) => count[kind] > 0).map((count) => [count.backend, count[kind]]),
     );
