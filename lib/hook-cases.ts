@@ -26,6 +26,8 @@ interface Case {
   attempts: number;
   /** Of the last repair, in milliseconds. */
   repaired: number;
+  /** It was told that no further repair will be tried. */
+  givenUp: boolean;
 }
 
 /** What is news in what a look at hooks has found, and which of it is to be repaired. Pure: the time is given. */
@@ -50,7 +52,8 @@ export class HookCases {
     });
     const lost = states.filter(isLost).filter((loss) => {
       const known = this.#cases.get(keyOf(loss));
-      return !known?.lost || known.loss.cause !== loss.cause;
+      if (!known?.lost || known.loss.cause !== loss.cause) return true;
+      return known.attempts >= repairPolicy.attempts && !known.givenUp;
     });
     for (const loss of lost) this.#open(loss, now);
     return { lost: lost.map((loss) => ({ ...loss, retryIn: this.#retryIn(loss, now) })), repaired };
@@ -72,13 +75,15 @@ export class HookCases {
 
   /** Trusts all again. */
   forgive(): void {
-    for (const each of this.#cases.values()) each.attempts = 0;
+    for (const each of this.#cases.values()) Object.assign(each, { attempts: 0, givenUp: false });
   }
 
   #open(loss: HookLoss, now: number): void {
     const { attempts = 0, repaired = now } = this.#cases.get(keyOf(loss)) ?? {};
     const trusted = now - repaired > repairPolicy.longestDelay;
-    this.#cases.set(keyOf(loss), { loss, lost: true, attempts: trusted ? 0 : attempts, repaired });
+    const inRow = trusted ? 0 : attempts;
+    const givenUp = inRow >= repairPolicy.attempts;
+    this.#cases.set(keyOf(loss), { loss, lost: true, attempts: inRow, repaired, givenUp });
   }
 
   #retryIn(loss: HookLoss, now: number): number | undefined {

@@ -4,10 +4,11 @@ import path from 'node:path';
 import { families, type Family } from './address';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
 import type { HookLossCause } from './hook-loss';
+import type { LiveDatapath } from './live-datapath';
 import { socketPrograms } from './programs';
 import type { StateDirectory } from './state-directory';
 import type { Generation } from './state-generation';
-import type { Datapath, Link, Native } from '../types/native';
+import type { Link, Native } from '../types/native';
 
 /** How a program hangs on its hook. */
 export type Attachment = 'cgroup' | 'tcx' | 'clsact';
@@ -52,13 +53,13 @@ export async function allOrNone<Target, Attached>(
  */
 export class Hooks {
   readonly #native: Native;
-  readonly #datapath: Datapath;
+  readonly #datapath: LiveDatapath;
   readonly #state: StateDirectory | undefined;
   #earlier: Generation | undefined;
   readonly #adopted = new Set<Link>();
   #tcx = true;
 
-  constructor(native: Native, datapath: Datapath, state: StateDirectory | undefined) {
+  constructor(native: Native, datapath: LiveDatapath, state: StateDirectory | undefined) {
     this.#native = native;
     this.#datapath = datapath;
     this.#state = state;
@@ -98,7 +99,7 @@ export class Hooks {
       link.detach();
       return this.attachCgroup(program, cgroup);
     }
-    await attempt(`put ${program} back into its link`, () => link.update(this.#datapath, program));
+    await attempt(`put ${program} back into its link`, () => link.update(this.#datapath.current, program));
     return hook;
   }
 

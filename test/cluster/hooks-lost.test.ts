@@ -132,8 +132,9 @@ describe('hooks that others interfere with', () => {
       assert.ok((await lb.hookEvents()).lost.length > 0);
     }, 60_000);
     const { lost, repaired } = await lb.hookEvents();
-    assert.equal(repaired.length, repairPolicy.attempts);
-    assert.equal(lost.length, repairPolicy.attempts + 1);
+    // Fewer, where it was taken off again before anybody saw it.
+    assert.ok(repaired.length >= 1 && repaired.length <= repairPolicy.attempts, `${repaired.length} repairs`);
+    assert.ok(lost.length <= repairPolicy.attempts + 1, `${lost.length} losses`);
     assert.equal((await lb.status()).socketLB.enabled, false);
     assert.equal((await lb.verify()).socketLB.enabled, true);
     await assertServed();

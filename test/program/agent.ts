@@ -2,6 +2,7 @@ import { FlowFlag, layouts } from '../../lib/abi';
 import { CommitQueue } from '../../lib/commit-queue';
 import { DeviceLayer } from '../../lib/device-layer';
 import { Hooks } from '../../lib/hooks';
+import { liveDatapath } from '../../lib/live-datapath';
 import { loadOptions } from '../../lib/load-options';
 import { readMetrics } from '../../lib/metrics';
 import { loadNative } from '../../lib/native';
@@ -91,7 +92,7 @@ const calls: Calls = {
       ...serviceCIDROperations(options.serviceCIDRs, table.networkHints),
     ]);
     queue = new CommitQueue(native, table, datapath);
-    layer = new DeviceLayer(native, datapath, new Hooks(native, datapath, undefined), options);
+    layer = new DeviceLayer(native, datapath, new Hooks(native, liveDatapath(datapath), undefined), options);
     await layer.select(options.devices);
     await queue.add((tx) => tx.useNodeAddresses(layer.nodeAddresses));
     for (const { name, ifindex } of layer.devices) ifindexes[name] = ifindex;

@@ -63,6 +63,17 @@ describe('cases of lost hooks', () => {
     assert.equal(cases.isDue(now), true);
   });
 
+  it('that nothing more will be tried is told, also of a program that never came back', () => {
+    const lost = [hook('a', 'detached')];
+    cases.note(lost, 0);
+    for (let i = 0; i < repairPolicy.attempts; i++) {
+      assert.deepEqual(cases.note(lost, i).lost, []);
+      cases.noteRepair(i);
+    }
+    assert.deepEqual(cases.note(lost, 9).lost, [{ ...lost[0], retryIn: undefined }]);
+    assert.deepEqual(cases.note(lost, 10).lost, []);
+  });
+
   it('a program that has stayed long enough is trusted again', () => {
     loseAgain(0);
     cases.note([hook('a')], 1);
