@@ -19,7 +19,7 @@ export function liveDatapath(first: Datapath): LiveDatapath {
     get(_, name) {
       if (name === 'current') return current;
       if (name === 'replace') return replace;
-      const member: unknown = current[name as keyof Datapath];
+      const member: unknown = Reflect.get(current, name);
       return typeof member === 'function' ? (member.bind(current) as unknown) : member;
     },
   });
