@@ -107,7 +107,9 @@ export function readDefinitions({ keys, values, count }: Dump): {
     parts[part] = values.subarray(i * partSize, (i + 1) * partSize);
     texts.set(group, parts);
   }
-  const definitions = [...texts].flatMap(([group, parts]) => parse(group, parts) ?? []);
+  /* A hash table has no order; the one in which they were made is as good as any. */
+  const sorted = [...texts].sort(([a], [b]) => a - b);
+  const definitions = sorted.flatMap(([group, parts]) => parse(group, parts) ?? []);
   return { definitions, parts: new Map([...texts].map(([group, { length }]) => [group, length])) };
 }
 
