@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import type { TranslatedSocket } from '../../lib';
+import type { Frontend, TranslatedSocket } from '../../lib';
 import type { Endpoint } from '../support/cluster/exchange';
 import { openLoadBalancer, type RemoteLoadBalancer, smallCapacity } from '../support/cluster/load-balancer';
 import { podPort, useTwoNodes } from '../support/cluster/suite';
@@ -18,15 +18,17 @@ for (const [title, slots] of [
   describe(`sockets(): translated sockets, kept ${title}`, () => {
     const cluster = useTwoNodes();
     let lb: RemoteLoadBalancer;
+    let frontends: readonly Frontend[];
 
     before(async () => {
       const [node] = cluster.nodes;
       lb = await openLoadBalancer(cluster.cleanup, node, { capacity: { ...smallCapacity, sockets: slots } });
-      await lb.upsertService({
+      const web = await lb.upsertService({
         name: 'web',
         frontends: families.flatMap((family) => both({ type: 'ClusterIP', ...frontend[family] })),
         backends: families.map((family) => ({ address: node.pods[0].addresses[family], port: podPort })),
       });
+      frontends = web.frontends;
       if (slots > 1) return;
       const holder = await node.peer();
       const { id } = await holder.open(frontend[4]);
@@ -62,6 +64,9 @@ for (const [title, slots] of [
               protocol: 'TCP',
               state: 1,
               frontend: frontend[family],
+              frontendId: frontends.find(
+                ({ address, protocol }) => address === frontend[family].address && protocol === 'TCP',
+              )?.id,
               backend: backend(),
               source: { ...local, address: unmapped(local.address) },
             });
