@@ -10,6 +10,9 @@ export type ServedBy = string;
 const service = layouts.lb_service.fields;
 const backend = layouts.lb_backend;
 
+/** Of the services by which a LoadBalancer tries sockets: each has ports of its own. */
+const canaries = ['192.0.0.8', '100::1'];
+
 /** What the programs find in the tables of a state directory, by family and key. */
 export async function readServed(stateDir: string): Promise<Map<string, ServedBy>> {
   const native = loadNative();
@@ -32,7 +35,9 @@ export async function readServed(stateDir: string): Promise<Map<string, ServedBy
               field('set'),
             ),
           ).join(' ');
-        const key = Buffer.from(keys.subarray(i * keySize, (i + 1) * keySize)).toString('hex');
+        const bytes = Buffer.from(keys.subarray(i * keySize, (i + 1) * keySize));
+        if (canaries.includes(formatAddress(bytes.subarray(0, family === 4 ? 4 : 16)).text)) continue;
+        const key = bytes.toString('hex');
         served.set(
           `${family} ${key}`,
           [
