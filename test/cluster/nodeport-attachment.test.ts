@@ -76,6 +76,7 @@ describe('devices: attachment', () => {
       addresses: ['10.100.0.1', 'fd00:100::1'],
       directRouting: true,
       attached: true,
+      lost: [],
     });
     assert.match(
       await lb.formatStatus(),
