@@ -1,6 +1,7 @@
 import { LoadBalancerError } from './errors';
 import { defineService, sameService, type ServiceDefinition } from './service-definition';
-import { isInternal, type ServiceTable } from './service-table';
+import { isInternal } from './internal-service';
+import type { ServiceTable } from './service-table';
 import type { ServiceSpec } from './spec';
 
 /**

@@ -2,7 +2,8 @@ import { FrontendFlag } from './abi';
 import { type Family, families } from './address';
 import { encodeAddress, encodeUint32 } from './encode';
 import type { HintChange } from './hint-table';
-import type { FrontendDefinition } from './service-definition';
+import { isInternal } from './internal-service';
+import type { ServiceDefinition } from './service-definition';
 import type { ServiceRecord } from './table-image';
 import type { MapOperation } from '../types/native';
 
@@ -28,7 +29,9 @@ export class FrontendAddresses {
   /** The operations to run before and after a change of services, which becomes the new state. */
   change(removed: Iterable<ServiceRecord>, added: Iterable<ServiceRecord>): HintChange {
     const before = new Map<string, { family: Family; flags: number }>();
-    const count = (frontends: readonly FrontendDefinition[], by: 1 | -1) => {
+    const count = ({ name, frontends }: ServiceDefinition, by: 1 | -1) => {
+      /* Another LoadBalancer tries sockets by other ports of the same address. */
+      if (isInternal(name)) return;
       for (const { type, family, address } of frontends) {
         if (!address || type === 'HostPort') continue;
         const uses = this.#uses.get(address) ?? { family, clusterIPs: 0, vips: 0 };
@@ -38,8 +41,8 @@ export class FrontendAddresses {
         this.#uses.set(address, uses);
       }
     };
-    for (const { definition } of removed) count(definition.frontends, -1);
-    for (const { definition } of added) count(definition.frontends, 1);
+    for (const { definition } of removed) count(definition, -1);
+    for (const { definition } of added) count(definition, 1);
     const [gone, come] = [new Changes(), new Changes()];
     for (const [address, { family, flags: was }] of before) {
       const now = this.#flags(this.#uses.get(address) as Uses);

@@ -44,7 +44,8 @@ import { Service, type ServiceChanges, type ServiceOwner, specOf } from './servi
 import { defineService, type ServiceDefinition } from './service-definition';
 import { serviceCIDROperations } from './service-cidrs';
 import { ServiceList } from './service-list';
-import { isInternal, ServiceTable } from './service-table';
+import { isInternal } from './internal-service';
+import { ServiceTable } from './service-table';
 import { initialState, type SettingState, settingsOperation, stateOperation } from './settings';
 import { SocketExceptionTable } from './socket-exceptions';
 import { DecisionModule } from './simulator/decision-module';

@@ -3,7 +3,7 @@ import { type Family, isLoopback } from './address';
 import { type Cidr, contains } from './cidr';
 import type { Placement } from './encode';
 import type { FrontendDefinition, ServiceDefinition } from './service-definition';
-import { isInternal } from './service-table';
+import { isInternal } from './internal-service';
 import type { Algorithm } from './spec';
 
 /** What the LoadBalancer was opened with, as far as it decides who is served, and how. */

@@ -3,7 +3,8 @@ import type { Outside } from './exposure';
 import { selectBackends } from './selection';
 import type { FrontendDefinition } from './service-definition';
 import { Service, type ServiceOwner } from './service';
-import { isInternal, type ServiceTable } from './service-table';
+import { isInternal } from './internal-service';
+import type { ServiceTable } from './service-table';
 import { formatTable } from './table-format';
 
 /** The services of a LoadBalancer, live: iterating tells what the kernel has at that moment. */

@@ -1,20 +1,13 @@
 import type { Family } from './address';
 import { DefinitionTable } from './definition-table';
 import { FrontendAddresses } from './frontend-addresses';
+import { isInternal } from './internal-service';
 import { type MaglevPlacement, MaglevTables } from './maglev-tables';
 import { NetworkHints } from './network-hints';
 import { PortHints } from './port-hints';
 import { RangeAllocator } from './range-allocator';
 import { defaultPolicy, type ServicePolicy } from './service-flags';
 import type { ServiceRecord } from './table-image';
-
-/** Internal services begin with this character, which no listing shows. */
-export const hiddenPrefix = '\0';
-
-/** Whether a service is the library's own: not listed, not counted, not to be named by users. */
-export function isInternal(service: string): boolean {
-  return service.startsWith(hiddenPrefix);
-}
 
 /** How many entries the tables have. */
 export interface TableCapacity {

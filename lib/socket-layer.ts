@@ -6,7 +6,7 @@ import { attempt } from './errors';
 import { cgroupHookStates, cgroupId, type HookState, isLost } from './hook-loss';
 import { allOrNone, type Hook, type Hooks, type OtherProgram } from './hooks';
 import { socketPrograms } from './programs';
-import { hiddenPrefix } from './service-table';
+import { hiddenPrefix } from './internal-service';
 import type { ServiceSpec } from './spec';
 import type { Native } from '../types/native';
 

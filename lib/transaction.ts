@@ -14,7 +14,8 @@ import {
   sameRanges,
   sameService,
 } from './service-definition';
-import { isInternal, type ServiceTable } from './service-table';
+import { isInternal } from './internal-service';
+import type { ServiceTable } from './service-table';
 import {
   backendStores,
   deletions,

@@ -100,7 +100,7 @@ describe('from outside: traffic', () => {
 
         it(`a client may use its port again after a reset, backend on ${where}`, async () => {
           const peer = await cluster.client.peer();
-          const localPort = 50_123;
+          const localPort = 31_123;
           for (const pod of [pods()[0], pods()[1], pods()[0]]) {
             await put([pod]);
             const { id, server, local } = await peer.open(frontend(family), { localPort });
@@ -117,7 +117,7 @@ describe('from outside: traffic', () => {
           for (const pod of pods()) {
             await listen(cluster.cleanupEach, pod, { port, name: pod.name, hangUp: true });
           }
-          const localPort = 50_124;
+          const localPort = 31_124;
           for (const pod of [pods()[0], pods()[1], pods()[0], pods()[0]]) {
             await put([pod], [], port);
             const { server } = await peer.tcp(frontend(family), { localPort, closeLast: true });

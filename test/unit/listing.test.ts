@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import type { ServiceSpec } from '../../lib';
 import { defineService } from '../../lib/service-definition';
 import { ServiceList } from '../../lib/service-list';
-import { hiddenPrefix, ServiceTable } from '../../lib/service-table';
+import { hiddenPrefix } from '../../lib/internal-service';
+import { ServiceTable } from '../../lib/service-table';
 import { formatTable } from '../../lib/table-format';
 import { Transaction } from '../../lib/transaction';
 

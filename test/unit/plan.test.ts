@@ -4,7 +4,8 @@ import { DesiredServices } from '../../lib/desired-services';
 import { planServices } from '../../lib/plan';
 import { defineService } from '../../lib/service-definition';
 import type { ServiceSpec } from '../../lib/spec';
-import { hiddenPrefix, ServiceTable } from '../../lib/service-table';
+import { hiddenPrefix } from '../../lib/internal-service';
+import { ServiceTable } from '../../lib/service-table';
 import { Transaction } from '../../lib/transaction';
 
 const service = (name: string, address: string, ...backends: string[]): ServiceSpec => ({
