@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 
 import type { Family } from '../../lib/address';
 import type { ServiceSpec } from '../../lib';
@@ -73,6 +74,24 @@ describe('taking over from kube-proxy, and giving back', () => {
     };
   }
 
+  /** What 20 new connections and a datagram count as. */
+  async function countNew(lb: RemoteLoadBalancer, name: string, host: Host, to: Endpoint) {
+    const peer = await host.peer();
+    return counted(lb, async () => {
+      const { failed } = await peer.tally(to, 20);
+      assert.deepEqual(failed, {}, name);
+      await peer.unconnectedUdp([to], { type: udpType(to.address) });
+    });
+  }
+
+  /** Acknowledgements of what was said last may come late. */
+  async function silence(lb: RemoteLoadBalancer): Promise<void> {
+    await eventually(async () => {
+      const { PACKET_LEFT } = await counted(lb, () => setTimeout(250));
+      assert.equal(PACKET_LEFT, 0);
+    });
+  }
+
   for (const mode of ['iptables', 'nftables'] satisfies RuleMode[]) {
     describe(`rules of ${mode}`, () => {
       beforeEach(() => {
@@ -93,15 +112,11 @@ describe('taking over from kube-proxy, and giving back', () => {
         const released = lb.release();
         await eventually(async () => assert.equal((await lb.status()).enabled, false));
         for (const [name, host, to] of all) {
-          const peer = await host.peer();
-          const counts = await counted(lb, async () => {
-            const { failed } = await peer.tally(to, 20);
-            assert.deepEqual(failed, {}, name);
-            await peer.unconnectedUdp([to], { type: udpType(to.address) });
-          });
+          const counts = await countNew(lb, name, host, to);
           assert.equal(counts.FLOW_CREATED, 0, name);
           assert.ok(counts.PACKET_LEFT > 21, name);
         }
+        await silence(lb);
         for (const ours of talks) {
           const counts = await counted(lb, () => ours.goesOn());
           assert.equal(counts.PACKET_LEFT, 0);
@@ -123,13 +138,9 @@ describe('taking over from kube-proxy, and giving back', () => {
           assert.equal(counts.FLOW_CREATED, 0);
           assert.ok(counts.PACKET_LEFT > 4, 'the kernel translates them on');
         }
+        await silence(lb);
         for (const [name, host, to] of all) {
-          const peer = await host.peer();
-          const counts = await counted(lb, async () => {
-            const { failed } = await peer.tally(to, 20);
-            assert.deepEqual(failed, {}, name);
-            await peer.unconnectedUdp([to], { type: udpType(to.address) });
-          });
+          const counts = await countNew(lb, name, host, to);
           assert.equal(counts.FLOW_CREATED, 21, name);
           assert.equal(counts.PACKET_LEFT, 0, name);
         }
