@@ -1,9 +1,11 @@
 import { layouts, StateVersion } from './abi';
-import { type Family, families, formatAddress, formatEndpoint } from './address';
+import { type Family, families, formatAddress } from './address';
 import type { Cidr } from './cidr';
 import { readDefinitions, type StoredDefinition } from './definition-table';
-import { encodeRange, keySize, protocolOf } from './encode';
+import { type Dump, elementsOf } from './dump';
+import { encodeRange, protocolOf } from './encode';
 import { LoadBalancerError } from './errors';
+import { frontendKey } from './frontend-key';
 import { defaultMaglevSize } from './maglev';
 import type { MaglevPlacement } from './maglev-tables';
 import { selectBackends } from './selection';
@@ -40,7 +42,7 @@ export interface Adoption {
   readonly leftovers: readonly MapOperation[];
 }
 
-const { size: serviceSize, fields: service } = layouts.lb_service;
+const service = layouts.lb_service.fields;
 
 /**
  * Fills an empty service table with what an earlier process left in the tables of `source`. The definitions say what
@@ -130,35 +132,31 @@ function latest(
   return { set, id, group, ranges };
 }
 
-function readEntries(family: Family, { keys, values, count }: Awaited<ReturnType<Source['dump']>>): Entry[] {
+function readEntries(family: Family, dump: Dump): Entry[] {
   const { address, port, protocol } = family === 4 ? layouts.lb_key4.fields : layouts.lb_key6.fields;
   const entries: Entry[] = [];
-  for (let i = 0; i < count; i++) {
-    const key = Buffer.from(keys.buffer, keys.byteOffset + i * keySize[family], keySize[family]);
-    const value = values.subarray(i * serviceSize, (i + 1) * serviceSize);
-    const view = new DataView(value.buffer, value.byteOffset);
+  for (const { key, value } of elementsOf(dump)) {
     const bytes = key.subarray(address.offset, address.offset + address.size);
-    const { text } = formatAddress(bytes);
-    const number = key.readUInt16BE(port.offset);
+    const number = new DataView(key.buffer, key.byteOffset).getUint16(port.offset);
     const name = protocolOf(key[protocol.offset] as number);
     if (!name) continue;
+    const { text } = formatAddress(bytes);
     const frontend: FrontendKey = {
       family,
       address: bytes.some(Boolean) ? text : '',
       port: number,
       protocol: name,
-      key: `${formatEndpoint(text, number)}/${name}`,
+      key: frontendKey(text, number, name),
     };
+    const view = new DataView(value.buffer, value.byteOffset);
     entries.push({ frontend, value, field: (field) => view.getUint32(service[field].offset, true) });
   }
   return entries;
 }
 
-/** Of an element of the table, as text. */
+/** Of the elements of a table, as text. */
 async function keysOf(source: Source, map: string): Promise<string[]> {
-  const { keys, count } = await source.dump(map);
-  const size = keys.byteLength / Math.max(count, 1);
-  return Array.from({ length: count }, (_, i) => hex(keys.subarray(i * size, (i + 1) * size)));
+  return Array.from(elementsOf(await source.dump(map)), ({ key }) => hex(key));
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 import { LoadBalancerError } from './errors';
@@ -40,4 +41,9 @@ export async function findCgroup(native: Native, path: string | undefined): Prom
     throw new LoadBalancerError('ERR_BPF_NO_CGROUP2', `cgroup: ${chosen} is not in a cgroup v2 hierarchy.`);
   }
   return chosen;
+}
+
+/** The id of a cgroup, which is the inode of its directory; undefined where there is none. */
+export function cgroupId(directory: string): bigint | undefined {
+  return statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
 }

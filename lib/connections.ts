@@ -1,5 +1,6 @@
 import { type Endpoint, formatEndpoint } from './address';
 import { monotonicSeconds } from './clock';
+import type { Dump } from './dump';
 import { type FlowEntry, flowEntries, flowTables } from './flow-table';
 import { sharedReading } from './shared-reading';
 import { TimeSlice } from './time-slice';
@@ -20,7 +21,6 @@ export interface BackendConnections {
 }
 
 type CountedSocket = Pick<TranslatedSocket, 'frontendId' | 'backend'>;
-type Dump = Awaited<ReturnType<Datapath['dump']>>;
 
 /** All connections at one time, in the form in which the kernel tells of them. */
 interface Census {

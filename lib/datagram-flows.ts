@@ -1,5 +1,5 @@
-import { formatEndpoint } from './address';
-import { flowEntries, type FlowEntry, flowTables } from './flow-table';
+import { flowEntries, flowEntry, type FlowEntry, flowTables } from './flow-table';
+import { frontendKey } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
 import type { ServiceTable } from './service-table';
 import { type DatagramFlow, makesDatagramsStale, staleDatagrams } from './stale-datagrams';
@@ -11,6 +11,14 @@ export interface DefinitionChange {
   readonly after: ServiceDefinition | undefined;
 }
 
+/** What {@link DatagramFlows} needs. */
+export interface DatagramFlowsContext {
+  readonly datapath: Pick<Datapath, 'dump' | 'lookup' | 'commit'>;
+  readonly table: Pick<ServiceTable, 'owners' | 'records'>;
+  /** Does some work while no change is on its way: then the kernel has just what the table says. */
+  settled(work: () => Promise<void>): Promise<void>;
+}
+
 const udp = 17;
 const attempts = 4;
 
@@ -18,32 +26,29 @@ const attempts = 4;
  * Takes UDP flows of packets away from backends that their services have no more: nothing else would end them as long as
  * packets come. The next packet of such a flow is the first of a new one.
  *
- * The flow tables are read as a whole, so it is done in the background, for many changes at a time.
+ * The flow tables are read as a whole, so it is done in the background, for many changes at a time. What was found is judged
+ * once more before it goes, by the services as they are then: a backend may have come back meanwhile, and flows with it.
  */
 export class DatagramFlows {
-  readonly #datapath: Pick<Datapath, 'dump' | 'commit'>;
-  readonly #table: Pick<ServiceTable, 'owners'>;
-  /** By name, since the tables were read last: as it was then, and as it is. */
-  #changes = new Map<string, DefinitionChange>();
+  readonly #context: DatagramFlowsContext;
+  /** By name, since the tables were read last: what services were before a change. */
+  #earlier = new Map<string, ServiceDefinition[]>();
   #running: Promise<void> | undefined;
 
-  constructor(datapath: Pick<Datapath, 'dump' | 'commit'>, table: Pick<ServiceTable, 'owners'>) {
-    this.#datapath = datapath;
-    this.#table = table;
+  constructor(context: DatagramFlowsContext) {
+    this.#context = context;
   }
 
   /** The kernel has these changes. */
   note(changes: Iterable<DefinitionChange>): void {
-    for (const change of changes) {
-      const { before, after } = change;
+    for (const { before, after } of changes) {
       /* A new service has no flows but those of an earlier one, which is among the changes. */
-      const name = before?.name;
-      if (name === undefined) continue;
-      const earlier = this.#changes.get(name);
-      if (earlier) this.#changes.set(name, { before: earlier.before, after });
-      else if (makesDatagramsStale(before, after)) this.#changes.set(name, change);
+      if (!before || !makesDatagramsStale(before, after)) continue;
+      const earlier = this.#earlier.get(before.name);
+      if (earlier) earlier.push(before);
+      else this.#earlier.set(before.name, [before]);
     }
-    if (this.#changes.size > 0) this.#running ??= this.#run();
+    if (this.#earlier.size > 0) this.#running ??= this.#run();
   }
 
   /** Resolves when all that was noted has been done. A table that cannot be read keeps its flows. */
@@ -52,45 +57,57 @@ export class DatagramFlows {
   }
 
   async #run(): Promise<void> {
-    while (this.#changes.size > 0) {
-      const changes = this.#changes;
-      this.#changes = new Map();
-      await this.#forgetAll(changes).catch(() => undefined);
+    while (this.#earlier.size > 0) {
+      const earlier = this.#earlier;
+      this.#earlier = new Map();
+      await this.#forgetAll(earlier).catch(() => undefined);
     }
     this.#running = undefined;
   }
 
   /** A packet that comes meanwhile may restore the entry that went first, from the one that is still there. */
-  async #forgetAll(changes: ReadonlyMap<string, DefinitionChange>): Promise<void> {
-    for (let attempt = 0; attempt < attempts; attempt++) if (!(await this.#forget(changes))) return;
+  async #forgetAll(earlier: ReadonlyMap<string, readonly ServiceDefinition[]>): Promise<void> {
+    for (let attempt = 0; attempt < attempts; attempt++) if (!(await this.#forget(earlier))) return;
   }
 
   /** Resolves with false when there was nothing to forget. */
-  async #forget(changes: ReadonlyMap<string, DefinitionChange>): Promise<boolean> {
+  async #forget(earlier: ReadonlyMap<string, readonly ServiceDefinition[]>): Promise<boolean> {
+    const { datapath } = this.#context;
     let found = false;
-    const all = [...changes.values()];
-    const isStale = staleDatagrams(
-      all.flatMap(({ after }) => after ?? []),
-      all.flatMap(({ before }) => before ?? []),
-    );
+    for (const { map, family } of flowTables) {
+      const isStale = this.#judge(earlier);
+      const stale: Uint8Array[] = [];
+      for (const entry of flowEntries(await datapath.dump(map), family))
+        if (isStale(entry)) stale.push(entry.key);
+      if (stale.length === 0) continue;
+      found = true;
+      await this.#context.settled(async () => {
+        const isStillStale = this.#judge(earlier);
+        const keys = stale.filter((key) => {
+          const value = datapath.lookup(map, key);
+          return value && isStillStale(flowEntry(key, value, family));
+        });
+        if (keys.length === 0) return;
+        const operation: MapOperation = { map, kind: 'delete', keys: Buffer.concat(keys) };
+        await datapath.commit([operation]);
+      });
+    }
+    return found;
+  }
+
+  /** By the services as they are now. */
+  #judge(earlier: ReadonlyMap<string, readonly ServiceDefinition[]>): (entry: FlowEntry) => boolean {
+    const { owners, records } = this.#context.table;
+    const present = [...earlier.keys()].flatMap((name) => records.get(name)?.definition ?? []);
+    const isStale = staleDatagrams(present, [...earlier.values()].flat());
     const isOthers = ({ to }: DatagramFlow) => {
-      const owner = this.#table.owners.get(`${formatEndpoint(to.address, to.port)}/UDP`);
-      return owner !== undefined && !changes.has(owner);
+      const owner = owners.get(frontendKey(to.address, to.port, 'UDP'));
+      return owner !== undefined && !earlier.has(owner);
     };
-    const isChosen = (entry: FlowEntry) => {
+    return (entry) => {
       if (entry.protocol !== udp || entry.isOfHost) return false;
       const flow = { to: entry.frontend, peer: entry.backend };
       return isStale(flow) && !isOthers(flow);
     };
-    for (const { map, family } of flowTables) {
-      const dump = await this.#datapath.dump(map);
-      const keys: Uint8Array[] = [];
-      for (const entry of flowEntries(dump, family)) if (isChosen(entry)) keys.push(entry.key);
-      if (keys.length === 0) continue;
-      found = true;
-      const operation: MapOperation = { map, kind: 'delete', keys: Buffer.concat(keys) };
-      await this.#datapath.commit([operation]);
-    }
-    return found;
   }
 }

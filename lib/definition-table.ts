@@ -1,13 +1,12 @@
 import { layouts } from './abi';
 import { type Progress, progressOf, withProgress } from './carry-over';
+import { type Dump, elementsOf } from './dump';
 import type { HintChange } from './hint-table';
 import { specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
 import type { ServiceSpec } from './spec';
 import type { ServiceRecord } from './table-image';
-import type { Datapath, MapOperation } from '../types/native';
-
-type Dump = Awaited<ReturnType<Datapath['dump']>>;
+import type { MapOperation } from '../types/native';
 
 /** What is stored of a service besides what the other tables hold of it. */
 export interface StoredDefinition {
@@ -94,17 +93,16 @@ function textOf({ definition, ids }: ServiceRecord): Uint8Array {
 }
 
 /** What the table says, and how many parts there are of each group. A text that is none is left out. */
-export function readDefinitions({ keys, values, count }: Dump): {
+export function readDefinitions(dump: Dump): {
   definitions: StoredDefinition[];
   parts: Map<number, number>;
 } {
-  const view = new DataView(keys.buffer, keys.byteOffset);
   const texts = new Map<number, Uint8Array[]>();
-  for (let i = 0; i < count; i++) {
-    const group = view.getUint32(i * keySize + key.group.offset, true);
-    const part = view.getUint32(i * keySize + key.part.offset, true);
+  for (const { key: bytes, value } of elementsOf(dump)) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const group = view.getUint32(key.group.offset, true);
     const parts = texts.get(group) ?? [];
-    parts[part] = values.subarray(i * partSize, (i + 1) * partSize);
+    parts[view.getUint32(key.part.offset, true)] = value;
     texts.set(group, parts);
   }
   /* A hash table has no order; the one in which they were made is as good as any. */

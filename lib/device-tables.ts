@@ -1,6 +1,7 @@
 import { AddressFlag } from './abi';
 import { type Address, type Family, families, formatAddress } from './address';
 import { type DeviceDefinition, type DeviceRole, snatSource } from './device-selection';
+import { elementsOf } from './dump';
 import { encodeAddress, encodeAddressInfo, encodeDevice, encodeUint32 } from './encode';
 import { answersNodePorts, type NodePortAddresses } from './node-addresses';
 import type { Datapath, MapOperation } from '../types/native';
@@ -93,11 +94,7 @@ export function deviceTables(
 export async function readDeviceTables(datapath: Pick<Datapath, 'dump'>): Promise<DeviceTables> {
   const tables = new Map<string, TableEntry>();
   for (const map of ['devices', 'addresses4', 'addresses6'] as const) {
-    const { keys, values, count } = await datapath.dump(map);
-    const [keySize, valueSize] = [keys.byteLength / (count || 1), values.byteLength / (count || 1)];
-    for (let i = 0; i < count; i++) {
-      const key = keys.subarray(i * keySize, (i + 1) * keySize);
-      const value = values.subarray(i * valueSize, (i + 1) * valueSize);
+    for (const { key, value } of elementsOf(await datapath.dump(map))) {
       tables.set(map === 'devices' ? `device ${decodeUint32(key)}` : `address ${formatAddress(key).text}`, {
         map,
         key,

@@ -1,8 +1,6 @@
 import { FlowFlag, FlowState, layouts } from './abi';
 import { type Endpoint, type Family, families, formatAddress } from './address';
-import type { Datapath } from '../types/native';
-
-type Dump = Awaited<ReturnType<Datapath['dump']>>;
+import type { Dump } from './dump';
 
 /** Where the address and the port of an end are. */
 interface EndBytes {
@@ -129,6 +127,11 @@ export class FlowEntry {
 export function* flowEntries(dump: Dump, family: Family): Generator<FlowEntry> {
   const [keys, values] = [asBuffer(dump.keys), asBuffer(dump.values)];
   for (let i = 0; i < dump.count; i++) yield new FlowEntry(keys, values, i, family);
+}
+
+/** One entry. */
+export function flowEntry(key: Uint8Array, value: Uint8Array, family: Family): FlowEntry {
+  return new FlowEntry(asBuffer(key), asBuffer(value), 0, family);
 }
 
 function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {

@@ -1,5 +1,4 @@
-import { statSync } from 'node:fs';
-
+import { cgroupId } from './cgroup';
 import type { Hook } from './hooks';
 
 /** Why a program is not where it was attached. */
@@ -25,11 +24,6 @@ export interface HookState {
 /** A program that is not where it was attached. */
 export interface HookLoss extends HookState {
   readonly cause: HookLossCause;
-}
-
-/** The id of a cgroup, which is the inode of its directory; undefined where there is none. */
-export function cgroupId(directory: string): bigint | undefined {
-  return statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
 }
 
 /**

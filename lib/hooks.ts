@@ -1,13 +1,13 @@
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { families, type Family } from './address';
+import { cgroupId } from './cgroup';
 import { asPublicError, attempt, LoadBalancerError } from './errors';
 import type { HookLossCause } from './hook-loss';
 import type { LiveDatapath } from './live-datapath';
 import { socketPrograms } from './programs';
 import type { StateDirectory } from './state-directory';
-import type { Generation } from './state-generation';
+import { filterPinName, type Generation, pinName } from './state-generation';
 import type { Link, Native } from '../types/native';
 
 /** How a program hangs on its hook. */
@@ -17,9 +17,9 @@ export type Attachment = 'cgroup' | 'tcx' | 'clsact';
 export interface Hook {
   readonly program: string;
   readonly attachment: Attachment;
-  /** Of a device. */
-  readonly direction?: 'ingress' | 'egress';
   readonly link: Link;
+  /** Under which it is pinned where there is a state directory. */
+  readonly pin: string;
 }
 
 /** A program of somebody else, another LoadBalancer's included. */
@@ -78,9 +78,9 @@ export class Hooks {
   }
 
   async attachCgroup(program: string, cgroup: string): Promise<Hook> {
-    const name = `link_${program}`;
+    const pin = pinName(program);
     const link = await attempt(`attach ${program} to ${cgroup}`, async () => {
-      const adopted = await this.#adoptLink(program, name, { cgroup: await idOf(cgroup) });
+      const adopted = await this.#adoptLink(program, pin, { cgroup: cgroupId(cgroup) });
       if (adopted) return adopted;
       try {
         return await this.#datapath.attachCgroup(program, cgroup);
@@ -88,8 +88,7 @@ export class Hooks {
         throw this.#hookTaken(program, cgroup) ?? error;
       }
     });
-    this.#pin(link, this.#state?.own.pathOf(name));
-    return { program, attachment: 'cgroup', link };
+    return this.#pinned({ program, attachment: 'cgroup', link, pin });
   }
 
   /** Puts a program back: into its own link where another one is in there, else by a new link. */
@@ -128,8 +127,11 @@ export class Hooks {
   ): Promise<Hook> {
     const { link, attachment } =
       (await this.#adoptTc(program, device, direction)) ?? (await this.#attachTc(program, device, direction));
-    this.#pin(link, this.#state?.own.pathOfDeviceLink(program, device.ifindex, direction, link.filter));
-    return { program, attachment, direction, link };
+    const { filter } = link;
+    const pin = filter
+      ? filterPinName(program, device.ifindex, direction, filter)
+      : pinName(program, device.ifindex);
+    return this.#pinned({ program, attachment, link, pin });
   }
 
   async #adoptTc(
@@ -138,7 +140,7 @@ export class Hooks {
     direction: 'ingress' | 'egress',
   ): Promise<{ link: Link; attachment: Attachment } | undefined> {
     return attempt(`take over ${program} on ${name}`, async () => {
-      const link = await this.#adoptLink(program, `link_${program}_${ifindex}`, { ifindex });
+      const link = await this.#adoptLink(program, pinName(program, ifindex), { ifindex });
       if (link) return { link, attachment: 'tcx' };
       const filter = await this.#earlier?.filterOf(program, ifindex, direction);
       if (!filter) return undefined;
@@ -157,13 +159,14 @@ export class Hooks {
   /** Undefined when there is none, or it hangs on something else, or on nothing. */
   async #adoptLink(
     program: string,
-    name: string,
-    place: { cgroup: bigint } | { ifindex: number },
+    pin: string,
+    place: { cgroup: bigint | undefined } | { ifindex: number },
   ): Promise<Link | undefined> {
-    if (!(await this.#earlier?.names())?.includes(name)) return undefined;
-    const path = this.#earlier?.pathOf(name) as string;
-    const { cgroup, ifindex } = this.#native.pinnedLink(path);
-    if ('cgroup' in place ? place.cgroup !== cgroup : place.ifindex !== ifindex) return undefined;
+    const path = this.#earlier?.pathOf(pin);
+    const pinned = path === undefined ? undefined : orMissing(() => this.#native.pinnedLink(path));
+    if (path === undefined || !pinned) return undefined;
+    if ('cgroup' in place ? place.cgroup !== pinned.cgroup : place.ifindex !== pinned.ifindex)
+      return undefined;
     const link = await this.#datapath.adoptLink(program, path);
     this.#adopted.add(link);
     return link;
@@ -216,12 +219,14 @@ export class Hooks {
   }
 
   /** What cannot be kept is not left attached. */
-  #pin(link: Link, path: string | undefined): void {
-    if (path === undefined) return;
+  #pinned(hook: Hook): Hook {
+    const path = this.#state?.own.pathOf(hook.pin);
+    if (path === undefined) return hook;
     try {
-      link.pin(path);
+      hook.link.pin(path);
+      return hook;
     } catch (error) {
-      if (!this.#adopted.has(link)) link.detach();
+      this.takeBack(hook);
       throw asPublicError(error, `pin ${path}`);
     }
   }
@@ -232,7 +237,12 @@ function hooksOfConnected(family: Family) {
   return [`bpf_lb_connect${family}`, `bpf_lb_peername${family}`] as const;
 }
 
-/** A cgroup's id is the inode of its directory. */
-async function idOf(cgroup: string): Promise<bigint> {
-  return (await stat(cgroup, { bigint: true })).ino;
+/** Undefined for what is not there. */
+function orMissing<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }

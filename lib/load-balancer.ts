@@ -64,7 +64,7 @@ import { readStatus, type Status, type StatusData } from './status';
 import type { Generation } from './state-generation';
 import { TimeSlice } from './time-slice';
 import { listTranslatedSockets, type SocketList } from './translated-sockets';
-import type { Datapath, Native, Watch } from '../types/native';
+import type { Datapath, MapOperation, Native, Watch } from '../types/native';
 
 /** Events of a {@link LoadBalancer}. */
 export interface LoadBalancerEvents {
@@ -163,7 +163,11 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       options.stateDir !== undefined,
     );
     this.#exceptions = new SocketExceptionTable(native);
-    this.#datagramFlows = new DatagramFlows(datapath, this.#table);
+    this.#datagramFlows = new DatagramFlows({
+      datapath,
+      table: this.#table,
+      settled: (work) => this.#queue.hold(work),
+    });
     this.#slowStarts = new SlowStarts(
       (stage) => this.#queue.add(stage),
       (name) => this.#table.records.get(name)?.definition,
@@ -313,11 +317,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** All services, as plain data that {@link restore} takes, also of another LoadBalancer or on another day. */
   snapshot(): Snapshot {
     this.#checkOpen();
-    return makeSnapshot(
-      Array.from(this.#table.records.values(), ({ definition }) => definition).filter(
-        ({ name }) => !isInternal(name),
-      ),
-    );
+    return makeSnapshot(this.#table.listed());
   }
 
   /**
@@ -369,11 +369,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** Every address and port that is reachable from outside now, by the devices that it is reached through. */
   exposure(): Exposure[] {
     this.#checkOpen();
-    const records = [...this.#table.records].filter(([name]) => !isInternal(name));
-    return exposuresOf(
-      records.map(([, { definition }]) => definition),
-      this.#outside,
-    );
+    return exposuresOf([...this.#table.listed()], this.#outside);
   }
 
   /**
@@ -558,6 +554,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       table: this.#table,
       removal: new SocketRemoval(this.#native, this.#datapath),
       list: () => listTranslatedSockets(this.#datapath),
+      settled: (work) => this.#queue.hold(work),
       onDestroyed: (destroyed) => this.#emitLater('socketsDestroyed', destroyed),
       onFailure: (error) => this.#emitLater('socketsFailed', error as Error),
     });
@@ -590,24 +587,26 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   async #setExceptions(exceptions: Required<SocketExceptions>): Promise<void> {
     await this.#queue.add(async () => {
       const keys = await this.#exceptions.resolve(exceptions);
-      const setting: SettingState = { ...this.#setting, socketExceptions: keys.size > 0 };
       const change = this.#exceptions.change(keys);
       await attempt('write the exceptions of socketLB', () =>
-        this.#datapath.commit([...change, stateOperation(this.#options, setting)]),
+        this.#changeSetting({ socketExceptions: keys.size > 0 }, change),
       );
       this.#exceptions.accept(keys);
-      this.#setting = setting;
     }, true);
   }
 
   async #setReleasing(releasing: boolean): Promise<void> {
-    await this.#queue.add(async () => {
-      const setting: SettingState = { ...this.#setting, releasing };
-      await attempt('write the settings', () =>
-        this.#datapath.commit([stateOperation(this.#options, setting)]),
-      );
-      this.#setting = setting;
-    }, true);
+    await this.#queue.add(
+      () => attempt('write the settings', () => this.#changeSetting({ releasing })),
+      true,
+    );
+  }
+
+  /** In one commit with what comes `first`. */
+  async #changeSetting(change: Partial<SettingState>, first: readonly MapOperation[] = []): Promise<void> {
+    const setting = { ...this.#setting, ...change };
+    await this.#datapath.commit([...first, stateOperation(this.#options, setting)]);
+    this.#setting = setting;
   }
 
   #follow(): void {
@@ -714,11 +713,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     if (!this.#opened) return;
     await this.#state?.renew((generation) => {
       this.#pinTables(generation);
-      for (const { program, link } of this.#socketLayer?.hooks ?? [])
-        link.pin(generation.pathOf(`link_${program}`));
-      for (const { hooks, ifindex } of this.devices)
-        for (const { program, direction = 'ingress', link } of hooks)
-          link.pin(generation.pathOfDeviceLink(program, ifindex, direction, link.filter));
+      for (const { link, pin } of this.#attached()) link.pin(generation.pathOf(pin));
     });
   }
 

@@ -2,10 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 
 import { families, type Family } from './address';
-import { mountPoints } from './cgroup';
-import { cgroupId } from './hook-loss';
+import { cgroupId, mountPoints } from './cgroup';
 import type { Hooks, OtherProgram } from './hooks';
-import { tryOut } from './socket-layer';
+import { describeFailures, type Finding, tryOut } from './socket-layer';
 import { Deadline, scanWorkloads, tapHolders, type Workload } from './workloads';
 import type { Native } from '../types/native';
 
@@ -150,22 +149,19 @@ export class ReachSearch {
     directory: string,
     netns: string | undefined,
   ): Promise<Pick<UnreachedWorkload, 'failure' | 'others'> | undefined> {
-    const failures: string[] = [];
-    const failed: Family[] = [];
+    const findings: Partial<Record<Family, Finding>> = {};
+    const from = { cgroup: directory, canaryPort: this.#context.canaryPort };
     try {
-      for (const family of families) {
-        const from = { cgroup: directory, canaryPort: this.#context.canaryPort };
-        const { failure } = await tryOut(this.#context.native, from, family, netns);
-        if (failure === undefined) continue;
-        failed.push(family);
-        failures.push(`IPv${family}: ${failure}`);
-      }
+      for (const family of families)
+        findings[family] = await tryOut(this.#context.native, from, family, netns);
     } catch (error) {
       this.#missing.add(`sockets in ${directory}: ${(error as Error).message}`);
     }
-    if (failed.length === 0) return undefined;
+    const failure = describeFailures(findings);
+    if (failure === undefined) return undefined;
+    const failed = families.filter((family) => findings[family]?.failure !== undefined);
     const others = failed.flatMap((family) => this.#context.hooks.otherPrograms(directory, family));
-    return { failure: failures.join('; '), others };
+    return { failure, others };
   }
 
   /** The kernel translates the sockets of a monitor, not those of the machine that it runs. */

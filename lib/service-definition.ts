@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { type Address, type Family, families, formatEndpoint, isLoopback, parseAddress } from './address';
 import { type Cidr, parseCidr } from './cidr';
 import { LoadBalancerError } from './errors';
+import { frontendKey, wildcardAddress } from './frontend-key';
 import { Place } from './place';
 import { isPrime } from './prime';
 import type { Ramp } from './slow-start';
@@ -325,7 +326,7 @@ export function defineService(spec: ServiceSpec): ServiceDefinition {
   for (const { type, address, port, protocol } of parsed) {
     for (const family of address ? [address.family] : wildcardFamilies(parsed, backends)) {
       const text = address?.text ?? '';
-      const key = `${formatEndpoint(text || (family === 4 ? '0.0.0.0' : '::'), port)}/${protocol}`;
+      const key = frontendKey(text || wildcardAddress[family], port, protocol);
       if (frontends.some((f) => f.key === key)) {
         throw new LoadBalancerError(
           'ERR_BPF_DUPLICATE_FRONTEND',

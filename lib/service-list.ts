@@ -1,5 +1,6 @@
 import { formatEndpoint } from './address';
 import type { Outside } from './exposure';
+import { wildcardAddress } from './frontend-key';
 import { selectBackends } from './selection';
 import type { FrontendDefinition } from './service-definition';
 import { Service, type ServiceOwner } from './service';
@@ -33,7 +34,7 @@ export class ServiceList implements Iterable<Service> {
   }
 
   *names(): IterableIterator<string> {
-    for (const name of this.#table.records.keys()) if (!isInternal(name)) yield name;
+    for (const { name } of this.#table.listed()) yield name;
   }
 
   *[Symbol.iterator](): IterableIterator<Service> {
@@ -78,6 +79,6 @@ export class ServiceList implements Iterable<Service> {
   #shownAddresses({ type, address, family }: FrontendDefinition): string[] {
     if (address) return [address];
     const addresses = this.#wildcardAddresses(type === 'HostPort' ? type : 'NodePort', family);
-    return [family === 4 ? '0.0.0.0' : '::', ...addresses];
+    return [wildcardAddress[family], ...addresses];
   }
 }

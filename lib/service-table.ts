@@ -6,6 +6,7 @@ import { type MaglevPlacement, MaglevTables } from './maglev-tables';
 import { NetworkHints } from './network-hints';
 import { PortHints } from './port-hints';
 import { RangeAllocator } from './range-allocator';
+import type { ServiceDefinition } from './service-definition';
 import { defaultPolicy, type ServicePolicy } from './service-flags';
 import type { ServiceRecord } from './table-image';
 
@@ -123,6 +124,11 @@ export class ServiceTable {
     this.#capacity = capacity;
     this.ranges.grow(capacity.backends + this.#reserved);
     this.maglevTables.grow(capacity.maglevSlots ?? defaultMaglevSlots);
+  }
+
+  /** The services that users know of: all but internal ones. */
+  *listed(): IterableIterator<ServiceDefinition> {
+    for (const { definition } of this.records.values()) if (!isInternal(definition.name)) yield definition;
   }
 
   /** Backends in use, rounding included. */

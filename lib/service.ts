@@ -1,6 +1,7 @@
 import { formatEndpoint } from './address';
 import type { BackendConnections } from './connections';
 import type { BackendReference, DrainOptions, Drains } from './drains';
+import { wildcardAddress } from './frontend-key';
 import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
 import { rampSteps } from './slow-start';
 import type { BackendState, FrontendType, Protocol, ServiceSpec, TrafficPolicy } from './spec';
@@ -157,7 +158,7 @@ export class Service {
 
 function frontendOf(definition: FrontendDefinition, id: number): Frontend {
   const { type, address, family, port, protocol } = definition;
-  return { id, type, address: address || (family === 4 ? '0.0.0.0' : '::'), port, protocol };
+  return { id, type, address: address || wildcardAddress[family], port, protocol };
 }
 
 /** @internal A spec that describes the service. */

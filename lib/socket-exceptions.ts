@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 
 import { ExceptionKind } from './abi';
+import { type Dump, elementsOf } from './dump';
 import { encodeException } from './encode';
 import { attempt, LoadBalancerError } from './errors';
 import type { SocketExceptions } from './options';
-import type { Datapath, MapOperation, Native } from '../types/native';
+import type { MapOperation, Native } from '../types/native';
 
 /** The kernel's table of namespaces and cgroups whose sockets are left alone. */
 export class SocketExceptionTable {
@@ -17,10 +18,8 @@ export class SocketExceptionTable {
   }
 
   /** What an earlier process left in the table. */
-  adopt({ keys, count }: Awaited<ReturnType<Datapath['dump']>>): void {
-    const size = keys.byteLength / (count || 1);
-    const all = Array.from({ length: count }, (_, i) => keys.subarray(i * size, (i + 1) * size));
-    this.#keys = new Map(all.map((key) => [Buffer.from(key).toString('hex'), key]));
+  adopt(dump: Dump): void {
+    this.#keys = new Map(Array.from(elementsOf(dump), ({ key }) => [Buffer.from(key).toString('hex'), key]));
   }
 
   /** Finds out who is meant; throws `ERR_BPF_INVALID_OPTION` for a path that is not there. */

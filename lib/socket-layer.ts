@@ -3,7 +3,8 @@ import { constants } from 'node:os';
 
 import { type Family, families, formatAddress } from './address';
 import { attempt } from './errors';
-import { cgroupHookStates, cgroupId, type HookState, isLost } from './hook-loss';
+import { cgroupId } from './cgroup';
+import { cgroupHookStates, type HookState, isLost } from './hook-loss';
 import { allOrNone, type Hook, type Hooks, type OtherProgram } from './hooks';
 import { socketPrograms } from './programs';
 import { hiddenPrefix } from './internal-service';
@@ -90,11 +91,7 @@ export class SocketLayer {
 
   /** What the last canary met, by family; undefined when it did not fail. */
   get failure(): string | undefined {
-    const failures = families.flatMap((family) => {
-      const { failure } = this.#findings[family];
-      return failure === undefined ? [] : [`IPv${family}: ${failure}`];
-    });
-    return failures.length > 0 ? failures.join('; ') : undefined;
+    return describeFailures(this.#findings);
   }
 
   /** Programs of others on the hooks that the last canary passed, if it failed. */
@@ -153,6 +150,15 @@ export class SocketLayer {
   detach(): void {
     for (const { link } of [...this.#hooks].reverse()) link.detach();
   }
+}
+
+/** What canaries met, by family; undefined when none has failed. */
+export function describeFailures(findings: Readonly<Partial<Record<Family, Finding>>>): string | undefined {
+  const failures = families.flatMap((family) => {
+    const failure = findings[family]?.failure;
+    return failure === undefined ? [] : [`IPv${family}: ${failure}`];
+  });
+  return failures.length > 0 ? failures.join('; ') : undefined;
 }
 
 /** Sends a canary from a cgroup, and from another network namespace if its path is given. */

@@ -1,5 +1,6 @@
 import { type Endpoint, formatEndpoint } from './address';
 import type { DefinitionChange } from './datagram-flows';
+import { keysOfDestination } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
 import type { ServiceTable } from './service-table';
 import { recordAt, type SocketRemoval } from './socket-removal';
@@ -21,6 +22,8 @@ export interface ReconcilerContext {
   readonly table: Pick<ServiceTable, 'owners' | 'records'>;
   readonly removal: Pick<SocketRemoval, 'destroy'>;
   list(): Promise<RecordedSocketList>;
+  /** Does some work while no change is on its way: then the kernel has just what the table says. */
+  settled(work: () => Promise<void>): Promise<void>;
   onDestroyed(destroyed: DestroyedSockets[]): void;
   onFailure(error: unknown): void;
 }
@@ -31,7 +34,8 @@ export interface ReconcilerContext {
  * choose any more, keeps what it has.
  *
  * All sockets are looked at, whatever has changed, and judged by the services as they are: so what an event missed, or an
- * earlier process left, is found all the same.
+ * earlier process left, is found all the same. While the last word is said, no change is on its way: the kernel may have
+ * one already that the table does not have yet, and sockets that follow it.
  */
 export class SocketReconciler {
   readonly #context: ReconcilerContext;
@@ -90,11 +94,14 @@ export class SocketReconciler {
 
   async #destroyStale(gone: ReadonlyMap<string, boolean>): Promise<void> {
     const { sockets, records } = await this.#context.list();
-    const isStale = this.#judge(gone);
-    const stale = sockets.flatMap((socket, i) => (isStale(socket) ? [recordAt(records, i)] : []));
-    if (stale.length === 0) return;
-    const destroyed = await this.#context.removal.destroy(stale);
-    if (destroyed.length > 0) this.#context.onDestroyed(this.#summary(destroyed));
+    if (!sockets.some(this.#judge(gone))) return;
+    await this.#context.settled(async () => {
+      const isStale = this.#judge(gone);
+      const stale = sockets.flatMap((socket, i) => (isStale(socket) ? [recordAt(records, i)] : []));
+      if (stale.length === 0) return;
+      const destroyed = await this.#context.removal.destroy(stale);
+      if (destroyed.length > 0) this.#context.onDestroyed(this.#summary(destroyed));
+    });
   }
 
   #judge(gone: ReadonlyMap<string, boolean>): (socket: TranslatedSocket) => boolean {
@@ -111,7 +118,7 @@ export class SocketReconciler {
       const { frontend, backend, protocol } = socket;
       const owner = this.#ownerOf(socket);
       if (!owner) {
-        const reset = keysOf(frontend, protocol).some((key) => gone.get(key));
+        const reset = keysOfDestination(frontend, protocol).some((key) => gone.get(key));
         return protocol === 'UDP' || reset;
       }
       if (backendsOf(owner).has(formatEndpoint(backend.address, backend.port))) return false;
@@ -121,7 +128,7 @@ export class SocketReconciler {
 
   #ownerOf({ frontend, protocol }: TranslatedSocket): ServiceDefinition | undefined {
     const { owners, records } = this.#context.table;
-    for (const key of keysOf(frontend, protocol)) {
+    for (const key of keysOfDestination(frontend, protocol)) {
       const owner = owners.get(key);
       if (owner !== undefined) return records.get(owner)?.definition;
     }
@@ -132,19 +139,13 @@ export class SocketReconciler {
     const groups = new Map<string, DestroyedSockets>();
     for (const socket of sockets) {
       const { protocol, frontend, backend } = socket;
-      const key = `${keysOf(frontend, protocol)[0]} ${formatEndpoint(backend.address, backend.port)}`;
+      const key = `${keysOfDestination(frontend, protocol)[0]} ${formatEndpoint(backend.address, backend.port)}`;
       const service = this.#ownerOf(socket)?.name;
       const count = (groups.get(key)?.count ?? 0) + 1;
       groups.set(key, { protocol, frontend, backend, service, count });
     }
     return [...groups.values()];
   }
-}
-
-/** By which a frontend may be owned: its own key, and that of a wildcard. */
-function keysOf({ address, port }: Endpoint, protocol: Protocol): [string, string] {
-  const wildcard = address.includes(':') ? '::' : '0.0.0.0';
-  return [`${formatEndpoint(address, port)}/${protocol}`, `${formatEndpoint(wildcard, port)}/${protocol}`];
 }
 
 /** Whether sockets of the service may have to go: backends or frontends that it had are not there any more. */

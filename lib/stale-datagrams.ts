@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { type Endpoint, formatEndpoint } from './address';
+import { keysOfDestination } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
 
 /** A UDP flow: what its client asked for, and who answers it. */
@@ -32,10 +33,8 @@ export function staleDatagrams(
     for (const { key, protocol } of service.frontends) if (protocol === 'UDP') backends.set(key, serving);
   }
   return ({ to, peer }) => {
-    const wildcard = to.address.includes(':') ? '::' : '0.0.0.0';
-    const serving =
-      backends.get(`${formatEndpoint(to.address, to.port)}/UDP`) ??
-      backends.get(`${formatEndpoint(wildcard, to.port)}/UDP`);
+    const [own, wildcard] = keysOfDestination(to, 'UDP');
+    const serving = backends.get(own) ?? backends.get(wildcard);
     return serving !== undefined && !serving.has(formatEndpoint(peer.address, peer.port));
   };
 }

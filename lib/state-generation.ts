@@ -34,20 +34,9 @@ export class Generation {
     return new Generation(native, path, number);
   }
 
-  /** Where a table or the link of a socket program is pinned. */
+  /** Where something is pinned: a table by its own name, a program on a hook by {@link pinName}. */
   pathOf(name: string): string {
     return join(this.#path, name);
-  }
-
-  /** The same for a program's link to a device. A filter does not go with its pin, so the name says where it is. */
-  pathOfDeviceLink(
-    program: string,
-    ifindex: number,
-    direction: Direction,
-    filter: FilterPlace | undefined,
-  ): string {
-    if (!filter) return this.pathOf(`link_${program}_${ifindex}`);
-    return this.pathOf(`filter_${program}_${ifindex}_${direction}_${filter.priority}_${filter.handle}`);
   }
 
   /** The filter that a program's pin says it has on the device. */
@@ -102,6 +91,21 @@ export class Generation {
       this.#native.detachLink(this.pathOf(name));
     }
   }
+}
+
+/** Under which a link of a program is pinned; `ifindex`: to a device. */
+export function pinName(program: string, ifindex?: number): string {
+  return ifindex === undefined ? `link_${program}` : `link_${program}_${ifindex}`;
+}
+
+/** The same for a filter. It does not go with its pin, so the name says where it is. */
+export function filterPinName(
+  program: string,
+  ifindex: number,
+  direction: Direction,
+  { priority, handle }: FilterPlace,
+): string {
+  return `filter_${program}_${ifindex}_${direction}_${priority}_${handle}`;
 }
 
 function parseFilter(name: string) {

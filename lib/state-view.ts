@@ -6,7 +6,6 @@ import { type Metrics, readMetrics } from './metrics';
 import { loadNative } from './native';
 import type { ServiceOwner } from './service';
 import { ServiceList } from './service-list';
-import { isInternal } from './internal-service';
 import { ServiceTable } from './service-table';
 import { makeSnapshot, type Snapshot } from './snapshot';
 import { StateDirectory } from './state-directory';
@@ -37,15 +36,14 @@ export class StateView {
     return new StateView(stateDir, await read(stateDir));
   }
 
-  /** Those of an unfinished change are shown as they are going to be. `update()` and `delete()` of a service reject. */
+  /** Those of an unfinished change are shown as they are going to be. What would change a service, and `connections()`, reject with `ERR_BPF_READ_ONLY`. */
   get services(): ServiceList {
     return this.#services;
   }
 
   /** The same as the LoadBalancer's, for `restore()`. */
   snapshot(): Snapshot {
-    const records = [...this.#table.records.values()];
-    return makeSnapshot(records.map(({ definition }) => definition).filter(({ name }) => !isInternal(name)));
+    return makeSnapshot(this.#table.listed());
   }
 
   /** What the programs have counted by now; table entries in use as they were. */
@@ -105,12 +103,15 @@ async function read(stateDir: string): Promise<Contents> {
   });
 }
 
-function ownerOf(table: ServiceTable): ServiceOwner {
+function ownerOf({ records }: ServiceTable): ServiceOwner {
   const refuse = () =>
     Promise.reject(
       new LoadBalancerError('ERR_BPF_READ_ONLY', 'A view of a state changes nothing: ask the LoadBalancer.'),
     );
-  return new Proxy({} as ServiceOwner, {
-    get: (_, name) => (name === 'record' ? (service: string) => table.records.get(service) : refuse),
-  });
+  return {
+    record: (name) => records.get(name),
+    updateService: refuse,
+    deleteService: refuse,
+    drains: { drain: refuse, undrain: refuse, connections: refuse },
+  };
 }

@@ -137,7 +137,7 @@ export function maglevStores(records: readonly ServiceRecord[], tables: MaglevTa
 }
 
 /** Keeps the numbers that were given, before any table holds them. */
-export function stateOperation({ set, id, group, ranges }: TableState): MapOperation {
+export function numbersOperation({ set, id, group, ranges }: TableState): MapOperation {
   const { size, fields } = layouts.lb_state;
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);

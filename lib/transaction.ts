@@ -23,7 +23,7 @@ import {
   type PlacedRange,
   rangeOperations,
   type ServiceRecord,
-  stateOperation,
+  numbersOperation,
   updates,
 } from './table-image';
 import type { MapOperation } from '../types/native';
@@ -185,7 +185,7 @@ export class Transaction {
     const before = new Set(removed);
     const placed = added.filter((record) => !before.has(record));
     return [
-      ...(this.#table.definitions ? [stateOperation(this.#table.state)] : []),
+      ...(this.#table.definitions ? [numbersOperation(this.#table.state)] : []),
       ...backendStores(placed),
       ...maglevStores(placed, this.#table.maglevTables),
       ...this.#swap(removed, added, isOwned, nodeAddresses),

@@ -1,4 +1,5 @@
 import { formatEndpoint } from '../address';
+import { keysOfDestination } from '../frontend-key';
 import type { BackendDefinition, FrontendDefinition } from '../service-definition';
 import type { ServiceTable } from '../service-table';
 import type { ServiceRecord } from '../table-image';
@@ -71,8 +72,8 @@ export class Explainer {
   #find(offer: Offer, query: ParsedQuery): Asked | undefined {
     const known = this.#frontends.get(offer.frontend);
     if (known) return known;
-    for (const address of [query.to, query.question.isIPv6 ? '::' : '0.0.0.0']) {
-      const key = `${formatEndpoint(address, query.question.port)}/${query.protocol}`;
+    const to = { address: query.to, port: query.question.port };
+    for (const key of keysOfDestination(to, query.protocol)) {
       const record = this.#services.records.get(this.#services.owners.get(key) ?? '');
       const frontend = record?.definition.frontends[record.ids.indexOf(offer.frontend)];
       if (!record || frontend?.key !== key) continue;

@@ -34,11 +34,7 @@ LoadOptions LoadOptionsArgument(const Napi::Value& value) {
       options.reuse_maps[name].path = StringArgument(source, place);
     }
   }
-  const Napi::Array skip = ArrayArgument(given.Get("skipPrograms"), "skipPrograms");
-  for (uint32_t i = 0; i < skip.Length(); ++i) {
-    options.skip_programs.push_back(
-        StringArgument(skip.Get(i), "skipPrograms[" + std::to_string(i) + "]"));
-  }
+  options.skip_programs = ListArgument(given.Get("skipPrograms"), "skipPrograms", StringArgument);
   const Napi::Value conntrack = given.Get("readConntrack");
   options.read_conntrack = !conntrack.IsUndefined() && BooleanArgument(conntrack, "readConntrack");
   return options;

@@ -38,6 +38,17 @@ Napi::Array ArrayArgument(const Napi::Value& value, const std::string& name);
 
 Napi::Function FunctionArgument(const Napi::Value& value, const std::string& name);
 
+// Reads every element, by a function of the element and its name.
+template <typename Read>
+auto ListArgument(const Napi::Value& value, const std::string& name, Read read) {
+  const Napi::Array array = ArrayArgument(value, name);
+  std::vector<decltype(read(value, name))> list;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    list.push_back(read(array.Get(i), name + "[" + std::to_string(i) + "]"));
+  }
+  return list;
+}
+
 // The object's own enumerable properties.
 std::vector<std::pair<std::string, Napi::Value>> EntriesArgument(const Napi::Value& value,
                                                                  const std::string& name);

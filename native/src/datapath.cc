@@ -130,11 +130,9 @@ Napi::Value Datapath::Read(const Napi::CallbackInfo& info) {
 
 Napi::Value Datapath::IteratePrograms(const Napi::CallbackInfo& info) {
   const auto object = Open();
-  const Napi::Array names = ArrayArgument(info[0], "programs");
   std::vector<const Program*> programs;
-  for (uint32_t i = 0; i < names.Length(); ++i) {
-    const std::string name = "programs[" + std::to_string(i) + "]";
-    programs.push_back(&object->program(StringArgument(names.Get(i), name)));
+  for (const std::string& name : ListArgument(info[0], "programs", StringArgument)) {
+    programs.push_back(&object->program(name));
   }
   return PromiseWorker<Iteration>::Start(
       info.Env(), "bpf-lb iterate", info.This().As<Napi::Object>(),

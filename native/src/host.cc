@@ -67,16 +67,6 @@ Napi::Array ToArray(Napi::Env env, const std::vector<Item>& items) {
   return array;
 }
 
-template <typename Read>
-auto ListArgument(const Napi::Value& value, const std::string& name, Read read) {
-  const Napi::Array array = ArrayArgument(value, name);
-  std::vector<decltype(read(value, name))> list;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    list.push_back(read(array.Get(i), name + "[" + std::to_string(i) + "]"));
-  }
-  return list;
-}
-
 Napi::Object ToObject(Napi::Env env, const Network& network) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("links", ToArray(env, network.links));

@@ -42,7 +42,7 @@ Napi::Value DetachFilter(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value GetPinnedLink(const Napi::CallbackInfo& info) {
-  const PinnedLink pinned = ReadPinnedLink(StringArgument(info[0], "path"));
+  const LinkPlace pinned = ReadPinnedLink(StringArgument(info[0], "path"));
   Napi::Object link = Napi::Object::New(info.Env());
   link.Set("cgroup", Napi::BigInt::New(info.Env(), pinned.cgroup));
   link.Set("ifindex", pinned.ifindex);

@@ -23,6 +23,21 @@ bpf_link_info LinkInfo(int fd) {
   return info;
 }
 
+FileDescriptor OpenPinned(const std::string& path) {
+  FileDescriptor fd(bpf_obj_get(path.c_str()));
+  if (!fd) throw SystemError(errno, "bpf_obj_get", path);
+  return fd;
+}
+
+// What a link hangs on. A cgroup or a device that is removed leaves its links behind, attached to
+// nothing.
+LinkPlace PlaceOf(const bpf_link_info& info) {
+  LinkPlace place;
+  if (info.type == BPF_LINK_TYPE_TCX) place.ifindex = info.tcx.ifindex;
+  if (info.type == BPF_LINK_TYPE_CGROUP) place.cgroup = info.cgroup.cgroup_id;
+  return place;
+}
+
 void PinAt(int fd, const std::string& path, std::vector<std::string>& pins) {
   if (bpf_obj_pin(fd, path.c_str()) != 0) throw SystemError(errno, "bpf_obj_pin", path);
   pins.push_back(path);
@@ -50,19 +65,12 @@ FileDescriptor CreateLink(const Program& program, int target, const std::string&
 
 }  // namespace
 
-PinnedLink ReadPinnedLink(const std::string& path) {
-  const FileDescriptor link(bpf_obj_get(path.c_str()));
-  if (!link) throw SystemError(errno, "bpf_obj_get", path);
-  const bpf_link_info info = LinkInfo(link.get());
-  PinnedLink pinned;
-  if (info.type == BPF_LINK_TYPE_TCX) pinned.ifindex = info.tcx.ifindex;
-  if (info.type == BPF_LINK_TYPE_CGROUP) pinned.cgroup = info.cgroup.cgroup_id;
-  return pinned;
+LinkPlace ReadPinnedLink(const std::string& path) {
+  return PlaceOf(LinkInfo(OpenPinned(path).get()));
 }
 
 void DetachPinned(const std::string& path) {
-  const FileDescriptor link(bpf_obj_get(path.c_str()));
-  if (!link) throw SystemError(errno, "bpf_obj_get", path);
+  const FileDescriptor link = OpenPinned(path);
   if (bpf_link_detach(link.get()) != 0) throw SystemError(errno, "bpf_link_detach", path);
 }
 
@@ -81,9 +89,7 @@ std::unique_ptr<Attachment> LinkAttachment::ToDevice(const Program& program, uin
 }
 
 std::unique_ptr<Attachment> LinkAttachment::FromPin(const std::string& path) {
-  FileDescriptor link(bpf_obj_get(path.c_str()));
-  if (!link) throw SystemError(errno, "bpf_obj_get", path);
-  return std::unique_ptr<Attachment>(new LinkAttachment(std::move(link)));
+  return std::unique_ptr<Attachment>(new LinkAttachment(OpenPinned(path)));
 }
 
 LinkAttachment::LinkAttachment(FileDescriptor link) : link_(std::move(link)) {
@@ -108,17 +114,13 @@ void LinkAttachment::Pin(const std::string& path) {
 HookState LinkAttachment::State() const {
   if (!link_) return HookState::kDetached;
   const bpf_link_info info = LinkInfo(link_.get());
-  // A cgroup or a device that is removed leaves its links behind, attached to nothing.
-  const bool hooked =
-      info.type == BPF_LINK_TYPE_TCX ? info.tcx.ifindex != 0 : info.cgroup.cgroup_id != 0;
-  if (!hooked) return HookState::kDetached;
+  const LinkPlace place = PlaceOf(info);
+  if (place.ifindex == 0 && place.cgroup == 0) return HookState::kDetached;
   return info.prog_id == program_id_ ? HookState::kAttached : HookState::kReplaced;
 }
 
 uint64_t LinkAttachment::CgroupId() const {
-  if (!link_) return 0;
-  const bpf_link_info info = LinkInfo(link_.get());
-  return info.type == BPF_LINK_TYPE_CGROUP ? info.cgroup.cgroup_id : 0;
+  return link_ ? PlaceOf(LinkInfo(link_.get())).cgroup : 0;
 }
 
 void LinkAttachment::Detach() {
@@ -142,10 +144,8 @@ std::unique_ptr<Attachment> ClsactAttachment::ToDevice(const Program& program, u
 
 std::unique_ptr<Attachment> ClsactAttachment::FromPin(const std::string& path, uint32_t ifindex,
                                                       Direction direction, FilterPlace place) {
-  FileDescriptor program(bpf_obj_get(path.c_str()));
-  if (!program) throw SystemError(errno, "bpf_obj_get", path);
   std::unique_ptr<ClsactAttachment> attachment(
-      new ClsactAttachment(std::move(program), ifindex, direction));
+      new ClsactAttachment(OpenPinned(path), ifindex, direction));
   attachment->place_ = place;
   attachment->pins_.push_back(path);
   return attachment;

@@ -54,13 +54,13 @@ class Attachment {
   Attachment() = default;
 };
 
-// What a pinned link hangs on; 0 for what it is not, or no longer is.
-struct PinnedLink {
+// What a link hangs on; 0 for what it is not, or no longer is.
+struct LinkPlace {
   uint64_t cgroup = 0;
   uint32_t ifindex = 0;
 };
 
-PinnedLink ReadPinnedLink(const std::string& path);
+LinkPlace ReadPinnedLink(const std::string& path);
 
 // Takes the program of the link pinned at `path` off its hook; link and pin stay.
 void DetachPinned(const std::string& path);

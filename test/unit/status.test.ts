@@ -107,8 +107,8 @@ describe('status', () => {
       const addresses = [{ family: 4, text: '192.0.2.1' }] as const;
       const definition = { name, ifindex: 2, role, layer: 'ethernet', addresses, directRouting } as const;
       return new Device({ ...definition, paired: false }, [
-        { program: 'bpf_lb_ingress', attachment: 'tcx', link: link(attached) },
-        { program: 'bpf_lb_egress', attachment: 'tcx', link: link(true) },
+        { program: 'bpf_lb_ingress', attachment: 'tcx', link: link(attached), pin: '' },
+        { program: 'bpf_lb_egress', attachment: 'tcx', link: link(true), pin: '' },
       ]);
     };
     const sockets = (v4: Verification, v6: Verification, attached = true) =>
