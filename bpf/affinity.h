@@ -117,7 +117,7 @@ __weak __noinline int lb_affinity_keep(struct lb_offer *offer, struct lb_addr *c
   affinity.port = backend->port;
   affinity.index = index;
   affinity.expires = lb_now() + offer->affinity_timeout;
-  return (int)bpf_map_update_elem(&affinities, &key, &affinity, BPF_ANY);
+  return (int)lb_lru_store(&affinities, &key, &affinity, BPF_ANY);
 }
 
 #endif /* BPF_LB_AFFINITY_H */

@@ -112,7 +112,7 @@ __noinline int lb_client_refresh(struct bpf_sock_addr *ctx)
   walk.devices = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
   walk.device = lb_client_next(walk.devices);
   bpf_loop(LB_CLIENT_STEPS, lb_client_step, &walk, 0);
-  bpf_map_update_elem(&clients, &netns, &client, BPF_ANY);
+  lb_lru_store(&clients, &netns, &client, BPF_ANY);
   return 1;
 }
 

@@ -100,13 +100,13 @@ lb_flow_store(const union lb_tuple *key, const union lb_tuple *to, const struct 
   if (v6) {
     struct lb_flow6 entry = {.to = to->v6, .flow = *flow};
 
-    return pending ? bpf_map_update_elem(&pending6, &key->v6, &entry, flags)
-                   : bpf_map_update_elem(&flows6, &key->v6, &entry, flags);
+    return pending ? lb_lru_store(&pending6, &key->v6, &entry, flags)
+                   : lb_lru_store(&flows6, &key->v6, &entry, flags);
   }
   struct lb_flow4 entry = {.to = to->v4, .flow = *flow};
 
-  return pending ? bpf_map_update_elem(&pending4, &key->v4, &entry, flags)
-                 : bpf_map_update_elem(&flows4, &key->v4, &entry, flags);
+  return pending ? lb_lru_store(&pending4, &key->v4, &entry, flags)
+                 : lb_lru_store(&flows4, &key->v4, &entry, flags);
 }
 
 static __always_inline void lb_flow_delete(const union lb_tuple *key, bool v6, bool pending)

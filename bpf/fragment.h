@@ -34,7 +34,7 @@ static __noinline int lb_fragment_keep(const struct lb_packet *p, bool v6)
   struct lb_fragment_key key;
 
   lb_fragment_key(p, v6, &key);
-  return (int)bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
+  return (int)lb_lru_store(&fragments, &key, &ports, BPF_ANY);
 }
 
 /* Completes the tuple of a later fragment; false when its first one is not known. */

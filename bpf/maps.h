@@ -268,6 +268,19 @@ struct {
   __type(value, struct lb_counters);
 } counters LB_MAP;
 
+/*
+ * Stores in an LRU, and looks at what was stored: for room, the kernel takes a new element that
+ * nobody has looked at before old ones that somebody has, maybe within the same millisecond.
+ */
+#define lb_lru_store(map, key, value, flags)                                                       \
+  ({                                                                                               \
+    long stored = bpf_map_update_elem(map, key, value, flags);                                     \
+                                                                                                   \
+    if (!stored)                                                                                   \
+      bpf_map_lookup_elem(map, key);                                                               \
+    stored;                                                                                        \
+  })
+
 static __always_inline void lb_count(enum lb_counter counter)
 {
   __u32 zero = 0;

@@ -23,8 +23,6 @@ describe('connections and flows under load', () => {
   after(() => world?.close());
 
   for (const [name, { what, scenario, needs }] of Object.entries(scenarios)) {
-    /* Not settled: see "One run" in docs/chaos.md. */
-    if (name === 'flood') continue;
     it(`none is lost by ${what}`, async function () {
       if (needs && !needs.isMet(release())) skip(this, needs.reason);
       this.timeout(120_000);

@@ -132,6 +132,22 @@ describe('program: eviction', function () {
     }
   });
 
+  it('a new flow is there until its first answer comes, also when all others have just been answered', async () => {
+    await open(1024);
+    const invented = (i: number) =>
+      request({ source: `203.0.113.${10 + (i % 200)}`, sourcePort: 2000 + Math.floor(i / 200) });
+    const flood = Array.from({ length: 3000 }, (_, i) => invented(i));
+    const sent = await traffic.send(flood, 'S');
+    let lost = 0;
+    for (let i = 3000; i < 4000; i++) {
+      if (i % 100 === 0) await traffic.answer(sent, 'SA');
+      const some = await traffic.send([invented(i)], 'S');
+      const [answer] = await traffic.answer(some, 'SA');
+      if (answer?.retval !== verdicts.redirect) lost++;
+    }
+    assert.equal(lost, 0);
+  });
+
   it('a flood of SYNs from random sources at full table does not cut established flows', async () => {
     await open(4096);
     /* More than there is room for: those that the table has kept whole are the established flows. */
