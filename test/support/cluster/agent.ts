@@ -2,6 +2,9 @@ import path from 'node:path';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 
 import {
+  type Applied,
+  ApplyAbortedError,
+  ApplyError,
   formatExposures,
   type BackendReference,
   type CloseOptions,
@@ -113,6 +116,29 @@ const functions = {
     serviceAt(id, service).undrain(backend),
   connections: (id: number, service: string) => serviceAt(id, service).connections(),
   apply: (id: number, specs: readonly ServiceSpec[]) => at(id).apply(specs),
+  /** Aborts it when the first of its commits has been made, and returns what was applied by then. */
+  async applyOneStep(id: number, specs: readonly ServiceSpec[]): Promise<Applied> {
+    const abort = new AbortController();
+    const lb = at(id);
+    lb.once('progress', () => abort.abort(new Error('enough')));
+    try {
+      await lb.apply(specs, { signal: abort.signal });
+    } catch (error) {
+      if (error instanceof ApplyAbortedError && error.cause === abort.signal.reason) return error.applied;
+      throw error;
+    }
+    throw new Error('apply has gone on to the end');
+  },
+  /** Of an apply() that brings not all services over: which, and why not. */
+  async applyFailures(id: number, specs: readonly ServiceSpec[]): Promise<Record<string, object>> {
+    try {
+      await at(id).apply(specs);
+    } catch (error) {
+      if (!(error instanceof ApplyError)) throw error;
+      return Object.fromEntries([...error.failures].map(([name, failure]) => [name, { ...failure }]));
+    }
+    return {};
+  },
   plan: (id: number, specs: readonly ServiceSpec[]) => at(id).plan(specs),
   async selectDevices(id: number, patterns?: readonly string[]) {
     await at(id).selectDevices(patterns);
