@@ -1,6 +1,6 @@
 /*
- * control-plane-child CGROUP SERVICES UPSERTS: fills the tables of a new LoadBalancer in one call, then changes one
- * service after the other. Writes what it measured as JSON. Run by a process of its own each time, because a table
+ * control-plane-child CGROUP SERVICES UPSERTS [STATE]: fills the tables of a new LoadBalancer in one call, then changes one
+ * service after the other; with a state directory another LoadBalancer takes them over in the end. Writes what it measured as JSON. Run by a process of its own each time, because a table
  * is filled for the first time only once, and the compiler has to warm up as it would for an embedder.
  */
 import { LoadBalancer } from 'bpf-lb';
@@ -8,9 +8,10 @@ import { LoadBalancer } from 'bpf-lb';
 import type { ControlPlaneRun } from './control-plane';
 import { backendAddress, backendsPerService, capacityFor, makeService, makeServices } from './services';
 
-async function main(cgroup: string, services: number, upserts: number): Promise<void> {
+async function main(cgroup: string, services: number, upserts: number, stateDir?: string): Promise<void> {
+  const options = { cgroup, capacity: capacityFor(services), ...(stateDir && { stateDir }) };
   const beforeOpen = performance.now();
-  await using lb = await LoadBalancer.open({ cgroup, capacity: capacityFor(services) });
+  const lb = await LoadBalancer.open(options);
   const open = performance.now() - beforeOpen;
   const specs = makeServices(services, 'TCP');
   const empty = residentMemory();
@@ -29,8 +30,12 @@ async function main(cgroup: string, services: number, upserts: number): Promise<
     await lb.upsertService(spec);
     times.push(performance.now() - begin);
   }
+  await lb.close({ keep: stateDir !== undefined });
+  const beforeAdoption = performance.now();
+  await using next = stateDir === undefined ? undefined : await LoadBalancer.open(options);
   const result: ControlPlaneRun = {
     open,
+    adoption: next && performance.now() - beforeAdoption,
     apply,
     applyCpu: (user + system) / 1000,
     memory: { empty, full },
@@ -56,5 +61,5 @@ function residentMemory(): number {
   return process.memoryUsage.rss();
 }
 
-const [cgroup = '', services = '', upserts = ''] = process.argv.slice(2);
-void main(cgroup, Number(services), Number(upserts));
+const [cgroup = '', services = '', upserts = '', stateDir] = process.argv.slice(2);
+void main(cgroup, Number(services), Number(upserts), stateDir);
