@@ -11,7 +11,7 @@ const mapTypes = {
   sk_storage: 24,
   ringbuf: 27,
 } as const;
-const helpers = {
+export const helpers = {
   skb_change_head: 43,
   get_socket_cookie: 46,
   fib_lookup: 69,
@@ -72,7 +72,6 @@ export const deviceNeeds: Needs = {
     'fib_lookup',
     'sk_lookup_udp',
     'skc_lookup_tcp',
-    'get_netns_cookie',
     'ringbuf_reserve',
     'redirect_neigh',
     'redirect_peer',

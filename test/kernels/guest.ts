@@ -196,6 +196,18 @@ test('takes over from a predecessor, and looks into the kernel’s connections',
   }
 });
 
+test('probe() tells what this kernel has, and what happened bears it out', async () => {
+  const { kernel, features } = (await LoadBalancer.probe({ cgroup, stateDir })).data;
+  const least = (from: number) => major > 6 || (major === 6 && minor >= from);
+  assert.equal(kernel.supported, true);
+  for (const name of ['sockets', 'devices', 'stateDirectory', 'portReservation', 'gracePeriods'] as const)
+    assert.deepEqual(features[name], { available: true }, name);
+  assert.equal(features.tcx.available, attachment === 'tcx');
+  assert.equal(features.socketClients.available, least(2));
+  assert.equal(features.socketDestruction.available, least(5));
+  if (!features.tcx.available) assert.match(features.tcx.reason, /^Linux 6\.\S+ lacks tcx$/);
+});
+
 test('leaves nothing behind when it is closed', async () => {
   await lb.close();
   assert.deepEqual(await filters(), []);
