@@ -11,12 +11,11 @@ import { smallCapacity } from '../support/cluster/load-balancer';
 import { start } from '../support/cluster/process';
 import { useTwoNodes } from '../support/cluster/suite';
 import { programsAtCgroup } from './kernel';
-import { ask, assertBalanced, backendsOf, both, families, ways } from './ways';
+import { WebService } from './web-service';
 
 describe('a LoadBalancer on the state of an earlier one', () => {
   const cluster = useTwoNodes();
-  const clusterIP = { 4: { address: '10.96.0.1', port: 80 }, 6: { address: 'fd00:96::1', port: 80 } };
-  const nodePort = 30080;
+  const web = new WebService(cluster);
   let stateDir: string;
 
   beforeEach(() => {
@@ -26,15 +25,6 @@ describe('a LoadBalancer on the state of an earlier one', () => {
       execFileSync('umount', [made]);
       rmSync(made, { recursive: true });
     });
-  });
-
-  const web = (name = 'web'): ServiceSpec => ({
-    name,
-    frontends: [
-      ...families.flatMap((family) => both({ type: 'ClusterIP', ...clusterIP[family] })),
-      ...both({ type: 'NodePort', port: nodePort }),
-    ],
-    backends: backendsOf(cluster.pods, cluster.nodes[0]),
   });
 
   const other: ServiceSpec = {
@@ -70,59 +60,25 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     assert.deepEqual(generations(), []);
   }
 
-  async function assertServed(): Promise<void> {
-    for (const family of families) {
-      const outside = { address: cluster.nodes[0].addresses[family], port: nodePort };
-      for (const way of ways) {
-        const pod = await cluster.nodes[0].pods[0].peer();
-        assertBalanced(await ask(pod, way, clusterIP[family]), clusterIP[family], cluster.pods);
-        assertBalanced(await ask(await cluster.client.peer(), way, outside), outside, cluster.pods);
-      }
-    }
-  }
-
-  /** Connections through both paths. Returns what checks that they live, and with the names that they had. */
-  async function connectAll() {
-    const [pod, client] = await Promise.all([cluster.nodes[0].pods[0].peer(), cluster.client.peer()]);
-    const made = await Promise.all(
-      families
-        .flatMap((family) => [
-          { peer: pod, to: clusterIP[family] },
-          { peer: client, to: { address: cluster.nodes[0].addresses[family], port: nodePort } },
-        ])
-        .map(async ({ peer, to }) => ({ peer, to, id: (await peer.open(to)).id })),
-    );
-    cluster.cleanupEach.add(async () => {
-      /* Nobody translates a FIN any more. */
-      for (const { peer, id } of made) await peer.dropConnection(id, true);
-    });
-    return async () => {
-      for (const { peer, to, id } of made) {
-        assert.equal(await peer.echo(id, 'still here'), 'still here');
-        assert.deepEqual(await peer.peerName(id), to);
-      }
-    };
-  }
-
   it('keeps services, ids and connections when the process is killed, and deletes nothing before synced()', async () => {
     const first = await open();
-    await first.agent.upsertServices(first.id, [web(), other]);
+    await first.agent.upsertServices(first.id, [web.spec(), other]);
     const listing = await first.agent.formatServices(first.id);
-    const assertAlive = await connectAll();
+    const assertAlive = await web.connectAll();
     await first.kill();
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
 
     const second = await open();
     assert.equal(await second.agent.formatServices(second.id), listing);
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
-    const plan = await second.agent.plan(second.id, [web(), other]);
+    const plan = await second.agent.plan(second.id, [web.spec(), other]);
     assert.equal(plan.unchanged, 2);
-    await second.agent.upsertService(second.id, web());
+    await second.agent.upsertService(second.id, web.spec());
     assert.deepEqual(await second.agent.synced(second.id), ['other']);
     assert.deepEqual(await second.agent.synced(second.id), []);
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
     assert.doesNotMatch(await second.agent.formatServices(second.id), /10\.96\.0\.2/);
     await second.kill();
@@ -131,14 +87,14 @@ describe('a LoadBalancer on the state of an earlier one', () => {
 
   it('fills tables of another size, and keeps ids and connections', async () => {
     const first = await open();
-    await first.agent.upsertServices(first.id, [other, web()]);
+    await first.agent.upsertServices(first.id, [other, web.spec()]);
     const listing = await first.agent.formatServices(first.id);
-    const assertAlive = await connectAll();
+    const assertAlive = await web.connectAll();
     await first.kill();
     const larger = { capacity: { ...smallCapacity, frontends: 2048, backends: 8192 } };
     const second = await open(larger);
     assert.equal(await second.agent.formatServices(second.id), listing);
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
     assert.equal((await second.agent.metrics(second.id)).tables['services4']?.capacity, 2048);
     await second.kill();
@@ -147,9 +103,9 @@ describe('a LoadBalancer on the state of an earlier one', () => {
 
   it('reads the definitions where the service tables are those of another version', async () => {
     const first = await open();
-    await first.agent.upsertServices(first.id, [web(), other]);
+    await first.agent.upsertServices(first.id, [web.spec(), other]);
     const listing = await first.agent.formatServices(first.id);
-    const assertAlive = await connectAll();
+    const assertAlive = await web.connectAll();
     await first.kill();
     const [generation = ''] = generations();
     for (const table of ['services4', 'services6']) {
@@ -169,7 +125,7 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     }
     const second = await open();
     assert.equal(await second.agent.formatServices(second.id), listing);
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
     await second.kill();
     await closeAll();
@@ -177,7 +133,7 @@ describe('a LoadBalancer on the state of an earlier one', () => {
 
   it('says which tables of connections are those of another version, and lets them serve on', async () => {
     const first = await open();
-    await first.agent.upsertService(first.id, web());
+    await first.agent.upsertService(first.id, web.spec());
     await first.kill();
     const [generation = ''] = generations();
     const pin = path.join(stateDir, generation, 'flows4');
@@ -185,7 +141,7 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     const shape = ['type', 'lru_hash', 'key', '16', 'value', '8', 'entries', '64'];
     execFileSync('bpftool', ['map', 'create', pin, ...shape, 'name', 'flows4']);
     await assert.rejects(open(), { code: 'ERR_BPF_STATE', message: /flows4: valueSize is 8, not \d+/ });
-    await assertServed();
+    await web.assertServed();
     rmSync(pin);
     execFileSync('mv', [`${pin}_away`, pin]);
     await closeAll();
@@ -193,21 +149,21 @@ describe('a LoadBalancer on the state of an earlier one', () => {
 
   it('lets the earlier one serve on when it cannot be opened', async () => {
     const first = await open();
-    await first.agent.upsertServices(first.id, [web(), other]);
-    const assertAlive = await connectAll();
+    await first.agent.upsertServices(first.id, [web.spec(), other]);
+    const assertAlive = await web.connectAll();
     await first.kill();
     await assert.rejects(open({ devices: ['eth0', 'nowhere0'] }), { code: 'ERR_BPF_NO_DEVICE' });
-    await assertServed();
+    await web.assertServed();
     const small = { ...smallCapacity, frontends: 2 };
     await assert.rejects(open({ capacity: small }), { code: 'ERR_BPF_MAP_FULL' });
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
     await closeAll();
   });
 
   it('is refused what a newer library has written', async () => {
     const first = await open();
-    await first.agent.upsertService(first.id, web());
+    await first.agent.upsertService(first.id, web.spec());
     await first.kill();
     const [generation = ''] = generations();
     const pin = path.join(stateDir, generation, 'state');
@@ -217,19 +173,19 @@ describe('a LoadBalancer on the state of an earlier one', () => {
       );
     execFileSync('bpftool', value(2));
     await assert.rejects(open(), { code: 'ERR_BPF_STATE', message: /version 2 .* newer/ });
-    await assertServed();
+    await web.assertServed();
     execFileSync('bpftool', value(1));
     await closeAll();
   });
 
   it('can be looked at while it is open, and restored from what was seen', async () => {
     const first = await open();
-    await first.agent.upsertServices(first.id, [web(), other]);
+    await first.agent.upsertServices(first.id, [web.spec(), other]);
     const view = await StateView.open(stateDir);
     cluster.cleanupEach.add(() => view.close());
     assert.equal(view.services.format(), await first.agent.formatServices(first.id));
     assert.deepEqual(view.snapshot(), await first.agent.snapshot(first.id));
-    await assertServed();
+    await web.assertServed();
     assert.ok(view.metrics().counters.SOCKET_TRANSLATED > 0n);
     assert.equal(view.metrics().tables.services4.used, 5);
     await assert.rejects(view.services.get('web')?.delete() ?? Promise.resolve(), {
@@ -241,7 +197,7 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     await view.refresh();
     assert.deepEqual([...view.services], []);
     await first.agent.restore(first.id, snapshot);
-    await assertServed();
+    await web.assertServed();
     await view.refresh();
     assert.deepEqual(view.snapshot(), snapshot);
     await first.kill();

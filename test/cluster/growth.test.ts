@@ -7,12 +7,12 @@ import path from 'node:path';
 import type { ServiceSpec } from '../../lib';
 import { openLoadBalancer } from '../support/cluster/load-balancer';
 import { useTwoNodes } from '../support/cluster/suite';
-import { ask, assertBalanced, backendsOf, both, families, ways } from './ways';
+import { ask } from './ways';
+import { clusterIP, WebService } from './web-service';
 
 describe('tables that grow', () => {
   const cluster = useTwoNodes();
-  const clusterIP = { 4: { address: '10.96.0.1', port: 80 }, 6: { address: 'fd00:96::1', port: 80 } };
-  const nodePort = 30080;
+  const web = new WebService(cluster);
   const capacity = {
     frontends: 8,
     backends: 64,
@@ -23,15 +23,6 @@ describe('tables that grow', () => {
   };
   const maxCapacity = { frontends: 100, backends: 2000, maglevSlots: 40_000, sourceRanges: 20 };
 
-  const web = (): ServiceSpec => ({
-    name: 'web',
-    frontends: [
-      ...families.flatMap((family) => both({ type: 'ClusterIP', ...clusterIP[family] })),
-      ...both({ type: 'NodePort', port: nodePort }),
-    ],
-    backends: backendsOf(cluster.pods, cluster.nodes[0]),
-  });
-
   const service = (i: number, rest: Partial<ServiceSpec> = {}): ServiceSpec => ({
     name: `service ${i}`,
     frontends: [{ type: 'LoadBalancer', address: `192.0.2.${i + 1}`, port: 443 }],
@@ -40,37 +31,6 @@ describe('tables that grow', () => {
   });
 
   const backends = Array.from({ length: 30 }, (_, i) => ({ address: `10.250.0.${i + 1}`, port: 80 }));
-
-  async function assertServed(): Promise<void> {
-    for (const family of families) {
-      const outside = { address: cluster.nodes[0].addresses[family], port: nodePort };
-      for (const way of ways) {
-        const pod = await cluster.nodes[0].pods[0].peer();
-        assertBalanced(await ask(pod, way, clusterIP[family]), clusterIP[family], cluster.pods);
-        assertBalanced(await ask(await cluster.client.peer(), way, outside), outside, cluster.pods);
-      }
-    }
-  }
-
-  async function connectAll() {
-    const [pod, client] = await Promise.all([cluster.nodes[0].pods[0].peer(), cluster.client.peer()]);
-    const places = families.flatMap((family) => [
-      { peer: pod, to: clusterIP[family] },
-      { peer: client, to: { address: cluster.nodes[0].addresses[family], port: nodePort } },
-    ]);
-    const made = await Promise.all(
-      places.map(async ({ peer, to }) => ({ peer, to, id: (await peer.open(to)).id })),
-    );
-    cluster.cleanupEach.add(async () => {
-      for (const { peer, id } of made) await peer.dropConnection(id, true);
-    });
-    return async () => {
-      for (const { peer, to, id } of made) {
-        assert.equal(await peer.echo(id, 'still here'), 'still here');
-        assert.deepEqual(await peer.peerName(id), to);
-      }
-    };
-  }
 
   const cases: Record<string, { specs: () => ServiceSpec[]; table: string; option: string }> = {
     'for frontends': {
@@ -105,14 +65,14 @@ describe('tables that grow', () => {
       maxCapacity,
       devices: ['eth0'],
     });
-    await lb.upsertService(web());
+    await lb.upsertService(web.spec());
     const listing = await lb.formatServices();
-    const assertAlive = await connectAll();
+    const assertAlive = await web.connectAll();
     for (const { specs } of Object.values(cases)) {
       await lb.upsertServices(specs());
       await assertAlive();
     }
-    await assertServed();
+    await web.assertServed();
     const listed = await lb.formatServices();
     for (const line of listing.split('\n')) assert.ok(listed.includes(line.trim()), line);
     assert.equal((await lb.status()).enabled, true);
@@ -138,12 +98,12 @@ describe('tables that grow', () => {
       maxCapacity: { frontends: 20 },
       devices: ['eth0'],
     });
-    await lb.upsertService(web());
+    await lb.upsertService(web.spec());
     await assert.rejects(lb.upsertServices(Array.from({ length: 60 }, (_, i) => service(i))), {
       code: 'ERR_BPF_MAP_FULL',
       have: 20,
     });
-    await assertServed();
+    await web.assertServed();
   });
 
   it('stay as large for the LoadBalancer that comes next', async () => {
@@ -154,15 +114,15 @@ describe('tables that grow', () => {
     });
     const options = { capacity, maxCapacity, stateDir, devices: ['eth0'] };
     const first = await openLoadBalancer(cluster.cleanupEach, cluster.nodes[0], options);
-    await first.upsertServices([web(), ...(cases['for frontends']?.specs() ?? [])]);
-    const assertAlive = await connectAll();
+    await first.upsertServices([web.spec(), ...(cases['for frontends']?.specs() ?? [])]);
+    const assertAlive = await web.connectAll();
     const listing = await first.formatServices();
     await first.close({ keep: true });
-    await assertServed();
+    await web.assertServed();
     const second = await openLoadBalancer(cluster.cleanupEach, cluster.nodes[0], options);
     assert.equal(await second.formatServices(), listing);
     assert.ok(((await second.metrics()).tables['services4']?.capacity ?? 0) > 60);
-    await assertServed();
+    await web.assertServed();
     await assertAlive();
     await second.close();
     assert.deepEqual(
