@@ -1,3 +1,5 @@
+import type { OpenOptions } from 'bpf-lb';
+
 import { run } from './command';
 import { type Figure, pairedFigure } from './figures';
 import { nodePort, nodePortService, withGateway } from './gateway';
@@ -69,6 +71,12 @@ const cases: Readonly<Record<string, string>> = {
   'new flow': 'new flow, tables full',
 };
 
+/** Where the kernel is asked whether it knows the connection, and for comparison where it is not. */
+const newCases: typeof cases = {
+  'one flow': 'one hot flow',
+  'new flow': 'new flow, tables full',
+};
+
 /** A line of the program's output. */
 interface Line {
   case: string;
@@ -84,13 +92,16 @@ export async function measurePackets(lab: Lab, { rounds }: { rounds: number }): 
   const figures: Figure[] = [];
   for (const [family, sides] of Object.entries(families)) {
     const backends = Array.from({ length: backendCount }, (_, i) => sides.backend(i));
-    const output = await withGateway(
-      fileOf(namespace),
-      { devices: ['eth0', 'eth1'], capacity: { flows: entries } },
-      nodePortService(backends, 80),
-      () => runTool(lab, fileOf(namespace), Math.max(10, Math.round(rounds / 20)), sides),
-    );
-    figures.push(...figuresOf(`Packets, ${family}`, output));
+    const measure = (options: OpenOptions) =>
+      withGateway(
+        fileOf(namespace),
+        { devices: ['eth0', 'eth1'], capacity: { flows: entries }, ...options },
+        nodePortService(backends, 80),
+        () => runTool(lab, fileOf(namespace), Math.max(10, Math.round(rounds / 20)), sides),
+      );
+    figures.push(...figuresOf(`Packets, ${family}`, await measure({}), cases));
+    const left = await measure({ existingConnections: 'leave' });
+    figures.push(...figuresOf(`Packets, ${family}, connections of the kernel left to it`, left, newCases));
   }
   return figures;
 }
@@ -132,12 +143,12 @@ function runTool(lab: Lab, node: string, rounds: number, sides: Sides): Promise<
   return run('nsenter', args.map(String), { timeout: 120_000 });
 }
 
-function figuresOf(group: string, output: string): Figure[] {
+function figuresOf(group: string, output: string, titles: typeof cases): Figure[] {
   const lines = output
     .trim()
     .split('\n')
     .map((text) => JSON.parse(text) as Line);
-  return Object.entries(cases).map(([name, title]) => {
+  return Object.entries(titles).map(([name, title]) => {
     const own = lines.filter((line) => line.case === name);
     return pairedFigure(
       group,
