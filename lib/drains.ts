@@ -25,6 +25,8 @@ export type BackendReference = string | Endpoint;
 /** What drains need of a LoadBalancer. */
 export interface DrainContext {
   readonly counter: ConnectionCounter;
+  /** Aborted when the LoadBalancer is closed: rejects whoever waits. */
+  readonly closed: AbortSignal;
   /** Adds a call to the next commit. */
   commit<T>(stage: (tx: Transaction) => T): Promise<T>;
   /** Resolves when no program still sees what a commit has replaced. */
@@ -40,7 +42,6 @@ const pause = { least: 100, most: 5000 };
 /** Takes backends out of service by leaving them their connections. */
 export class Drains {
   readonly #context: DrainContext;
-  readonly #closed = new AbortController();
 
   constructor(context: DrainContext) {
     this.#context = context;
@@ -60,7 +61,7 @@ export class Drains {
     }
     signal?.throwIfAborted();
     const end = performance.now() + deadline;
-    const stop = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal;
+    const stop = signal ? AbortSignal.any([signal, this.#context.closed]) : this.#context.closed;
     const endpoint = await this.#set(name, backend, true);
     /* Until then programs may give it connections by what they read before. */
     await attempt('wait for an RCU grace period', () => this.#context.gracePeriod());
@@ -93,17 +94,12 @@ export class Drains {
     );
   }
 
-  /** Rejects whoever waits. */
-  close(): void {
-    this.#closed.abort(new LoadBalancerError('ERR_BPF_CLOSED', 'The LoadBalancer was closed.'));
-  }
-
   async #count(frontendIds: ReadonlySet<number>): Promise<Map<string, BackendConnections>> {
     try {
-      this.#closed.signal.throwIfAborted();
+      this.#context.closed.throwIfAborted();
       return await this.#context.counter.count(frontendIds);
     } catch (error) {
-      this.#closed.signal.throwIfAborted();
+      this.#context.closed.throwIfAborted();
       throw asPublicError(error, 'count connections');
     }
   }
@@ -124,7 +120,8 @@ export function totalOf(connections: BackendConnections | undefined): number {
   return connections ? connections.sockets + connections.flows : 0;
 }
 
-function existing(name: string, record: ServiceRecord | undefined): ServiceRecord {
+/** Throws where there is no such service. */
+export function existing(name: string, record: ServiceRecord | undefined): ServiceRecord {
   if (record) return record;
   throw new LoadBalancerError('ERR_BPF_INVALID_NAME', `There is no service ${name} any more.`);
 }

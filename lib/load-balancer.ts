@@ -39,6 +39,7 @@ import { judge, Probe } from './probe';
 import { readProbeFacts } from './probe-facts';
 import { tables } from './programs';
 import { type ReachReport, ReachSearch } from './reach';
+import { Rebalancing } from './rebalancing';
 import { flowsToEnd, type Release, type ReleaseOptions } from './release';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
@@ -126,7 +127,8 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #queue: CommitQueue;
   readonly #datagramFlows: DatagramFlows;
   readonly #slowStarts: SlowStarts;
-  readonly #drains: Drains;
+  readonly #ending = new AbortController();
+  readonly #socketRemoval: SocketRemoval;
   readonly #deviceLayer: DeviceLayer;
   readonly #hooks: Hooks;
   readonly #owner: ServiceOwner;
@@ -183,7 +185,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     };
     this.#queue = new CommitQueue(native, this.#table, datapath, committed, (full) => growth.makeRoom(full));
     const record = (name: string) => this.#table.records.get(name);
-    this.#drains = new Drains({
+    this.#socketRemoval = new SocketRemoval(native, datapath);
+    const drains = new Drains({
+      closed: this.#ending.signal,
       counter: new ConnectionCounter(datapath, async () => (await this.sockets()).sockets),
       commit: (stage) => {
         this.#checkOpen();
@@ -192,9 +196,18 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       gracePeriod: () => native.gracePeriod(),
       record,
     });
+    const rebalancing = new Rebalancing({
+      socketLB: options.socketLB,
+      removal: this.#socketRemoval,
+      closed: this.#ending.signal,
+      list: () => listTranslatedSockets(datapath),
+      settled: (work) => this.#queue.hold(work),
+      record,
+    });
     this.#owner = {
       record,
-      drains: this.#drains,
+      drains,
+      rebalancing,
       updateService: (name: string, changes: ServiceChanges) => this.#update(name, changes),
       deleteService: (name: string) => this.deleteService(name),
     };
@@ -552,7 +565,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #reconcileSockets(adopted: boolean): void {
     this.#socketReconciler = new SocketReconciler({
       table: this.#table,
-      removal: new SocketRemoval(this.#native, this.#datapath),
+      removal: this.#socketRemoval,
       list: () => listTranslatedSockets(this.#datapath),
       settled: (work) => this.#queue.hold(work),
       onDestroyed: (destroyed) => this.#emitLater('socketsDestroyed', destroyed),
@@ -746,7 +759,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   async #settle(): Promise<void> {
     this.#follower?.close();
     this.#slowStarts.close();
-    this.#drains.close();
+    this.#ending.abort(new LoadBalancerError('ERR_BPF_CLOSED', 'The LoadBalancer was closed.'));
     this.#events?.close();
     await this.#hookWatch?.close();
     await this.#queue.idle();

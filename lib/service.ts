@@ -3,6 +3,7 @@ import type { BackendConnections } from './connections';
 import type { BackendReference, DrainOptions, Drains } from './drains';
 import { wildcardAddress } from './frontend-key';
 import type { BackendDefinition, FrontendDefinition, ServiceDefinition } from './service-definition';
+import type { RebalanceOptions, Rebalancing, ResetConnections } from './rebalancing';
 import { rampSteps } from './slow-start';
 import type { BackendState, FrontendType, Protocol, ServiceSpec, TrafficPolicy } from './spec';
 import type { ServiceRecord } from './table-image';
@@ -16,6 +17,7 @@ export interface ServiceOwner {
   updateService(name: string, changes: ServiceChanges): Promise<void>;
   deleteService(name: string): Promise<boolean>;
   readonly drains: Pick<Drains, 'drain' | 'undrain' | 'connections'>;
+  readonly rebalancing: Pick<Rebalancing, 'rebalance'>;
 }
 
 /** A frontend as it is served now. */
@@ -145,6 +147,24 @@ export class Service {
    */
   connections(): Promise<BackendConnections[]> {
     return this.#owner.drains.connections(this.name);
+  }
+
+  /**
+   * Resets connections of backends that have more than their share, so that their clients come again and are spread over the
+   * backends that there are now. For connections that last, after backends were added. Resolves with what was reset by backend,
+   * when none has more than its share and the tolerance, or nothing is left that may be reset.
+   *
+   * Counts and resets established TCP connections of sockets of this node and its pods: each that was there at the call once at
+   * most, the oldest first, and none that came later. Flows of packets, UDP, and connections to backends that are offered no
+   * more (draining, terminating, weight 0, removed) are left alone. While it runs, clients that were reset are waited for, up to three
+   * seconds after the last one.
+   *
+   * Rejects with the signal's reason when it is aborted; with `ERR_BPF_INVALID_OPTION` for what is none, for a service with session
+   * affinity, which would bring clients back to where they were, and without `socketLB`; with `ERR_BPF_INVALID_NAME` when the service
+   * is gone, `ERR_BPF_CLOSED` and kernel errors.
+   */
+  rebalance(options: RebalanceOptions): Promise<ResetConnections[]> {
+    return this.#owner.rebalancing.rebalance(this.name, options);
   }
 
   get #record(): ServiceRecord | undefined {

@@ -113,5 +113,6 @@ function ownerOf({ records }: ServiceTable): ServiceOwner {
     updateService: refuse,
     deleteService: refuse,
     drains: { drain: refuse, undrain: refuse, connections: refuse },
+    rebalancing: { rebalance: refuse },
   };
 }

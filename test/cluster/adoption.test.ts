@@ -188,9 +188,10 @@ describe('a LoadBalancer on the state of an earlier one', () => {
     await web.assertServed();
     assert.ok(view.metrics().counters.SOCKET_TRANSLATED > 0n);
     assert.equal(view.metrics().tables.services4.used, 5);
-    await assert.rejects(view.services.get('web')?.delete() ?? Promise.resolve(), {
-      code: 'ERR_BPF_READ_ONLY',
-    });
+    const seen = view.services.get('web');
+    assert.ok(seen);
+    for (const change of [seen.delete(), seen.drain('10.0.0.1:80'), seen.rebalance({ maxPerSecond: 1 })])
+      await assert.rejects(change, { code: 'ERR_BPF_READ_ONLY' });
 
     const snapshot = view.snapshot();
     await first.agent.apply(first.id, []);

@@ -24,6 +24,7 @@ function listOf(
     updateService: notHere,
     deleteService: notHere,
     drains: { drain: notHere, undrain: notHere, connections: notHere },
+    rebalancing: { rebalance: notHere },
   };
   return new ServiceList(table, owner, (type, family) => answering[type]?.[family] ?? []);
 }

@@ -16,6 +16,7 @@ import {
   type LostHook,
   type OpenOptions,
   type Query,
+  type RebalanceOptions,
   type ReleaseOptions,
   type Service,
   type ServiceSpec,
@@ -58,6 +59,7 @@ function serviceAt(id: number, name: string): Service {
 }
 
 type Drain = Omit<DrainOptions, 'signal'> & { abort?: number };
+type Rebalance = Omit<RebalanceOptions, 'signal'> & { abort?: number };
 
 function describe({ name, frontends, backends }: Service) {
   return { name, frontends, backends: backends.map((backend) => ({ ...backend })) };
@@ -114,6 +116,11 @@ const functions = {
     }),
   undrain: (id: number, service: string, backend: BackendReference) =>
     serviceAt(id, service).undrain(backend),
+  rebalance: (id: number, service: string, { abort, ...options }: Rebalance) =>
+    serviceAt(id, service).rebalance({
+      ...options,
+      ...(abort !== undefined && { signal: AbortSignal.timeout(abort) }),
+    }),
   connections: (id: number, service: string) => serviceAt(id, service).connections(),
   apply: (id: number, specs: readonly ServiceSpec[]) => at(id).apply(specs),
   /** Aborts it when the first of its commits has been made, and returns what was applied by then. */

@@ -22,9 +22,14 @@ interface Connection {
 const connections = new Map<number, Connection>();
 let last = 0;
 
-/** Reads until `enough` says so; rejects with the socket's error, with NO_ANSWER, or when the other side ends. */
+/** Reads until `enough` says so; rejects with the socket's error, with NO_ANSWER, or when the connection is over. */
 function read(socket: net.Socket, timeout: number, enough: (data: string) => boolean): Promise<string> {
   return new Promise((resolve, reject) => {
+    const closed = () => reject(Object.assign(new Error('Closed early'), { code: 'CLOSED' }));
+    if (socket.closed) {
+      closed();
+      return;
+    }
     let data = '';
     const timer = setTimeout(() => settle(() => reject(noAnswer())), timeout);
     const settle = (how: () => void) => {
@@ -37,7 +42,7 @@ function read(socket: net.Socket, timeout: number, enough: (data: string) => boo
       if (enough(data)) settle(() => resolve(data));
     };
     const onError = (error: Error) => settle(() => reject(error));
-    const onClose = () => settle(() => reject(Object.assign(new Error('Closed early'), { code: 'CLOSED' })));
+    const onClose = () => settle(closed);
     socket.on('data', onData).on('error', onError).on('close', onClose);
   });
 }
