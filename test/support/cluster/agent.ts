@@ -24,6 +24,7 @@ import {
   type StatusData,
   type SocketExceptions,
 } from '../../../lib';
+import { swap, type Swaps } from '../../swaps/swap';
 import { answerParent } from './process';
 import { type Channel, remote, type Remote, serve } from './rpc';
 
@@ -104,6 +105,7 @@ const functions = {
   /** All calls are made in one tick. */
   upsertServices: (id: number, specs: readonly ServiceSpec[]) =>
     Promise.all(specs.map(async (spec) => describe(await at(id).upsertService(spec)))),
+  swap: (id: number, swaps: Swaps) => swap(at(id), swaps),
   deleteService: (id: number, name: string) => at(id).deleteService(name),
   synced: (id: number) => at(id).synced(),
   snapshot: (id: number) => at(id).snapshot(),
