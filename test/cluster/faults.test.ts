@@ -174,37 +174,39 @@ describe('a failure of any system call of a change', () => {
       if (this.test) this.test.title += ` (${calls} calls failed, ${refused} changes refused)`;
     });
 
-    it(`takes back what was refused to calls of one tick while ${title}`, async function () {
-      if (!change.independent) return;
-      const opened = await open();
-      const { agent, id } = opened;
-      await agent.apply(id, change.before);
-      const old = await readServed(stateDir);
-      faults.arm('count');
-      await agent.upsertServices(id, change.after);
-      const calls = faults.disarm();
-      assert.ok(calls > 1);
-      const now = await readServed(stateDir);
-      let refused = 0;
-      for (let at = 1; at <= calls; at++) {
+    if (change.independent)
+      it(`takes back what was refused to calls of one tick while ${title}`, async function () {
+        const opened = await open();
+        const { agent, id } = opened;
         await agent.apply(id, change.before);
-        faults.arm('fail', at, constants.errno.ENOMEM);
-        const failed = await agent.upsertServices(id, change.after).then(
-          () => false,
-          () => true,
-        );
-        faults.disarm();
-        if (failed) refused++;
-        assert.deepEqual(await readServed(stateDir), failed ? old : now, `call ${at} fails`);
+        const old = await readServed(stateDir);
+        faults.arm('count');
         await agent.upsertServices(id, change.after);
-        assert.deepEqual(await readServed(stateDir), now, `after call ${at} has failed`);
-      }
-      await opened.kill();
-      assert.ok(refused > 0);
-      if (this.test) this.test.title += ` (${calls} calls failed, ${refused} times refused)`;
-    });
+        const calls = faults.disarm();
+        assert.ok(calls > 1);
+        const now = await readServed(stateDir);
+        let refused = 0;
+        for (let at = 1; at <= calls; at++) {
+          await agent.apply(id, change.before);
+          faults.arm('fail', at, constants.errno.ENOMEM);
+          const failed = await agent.upsertServices(id, change.after).then(
+            () => false,
+            () => true,
+          );
+          faults.disarm();
+          if (failed) refused++;
+          assert.deepEqual(await readServed(stateDir), failed ? old : now, `call ${at} fails`);
+          await agent.upsertServices(id, change.after);
+          assert.deepEqual(await readServed(stateDir), now, `after call ${at} has failed`);
+        }
+        await opened.kill();
+        assert.ok(refused > 0);
+        if (this.test) this.test.title += ` (${calls} calls failed, ${refused} times refused)`;
+      });
 
     it(`and a kill there, which the next open() repairs, while ${title}`, async function () {
+      /* Each kill takes a new process, and a new load of all programs. */
+      this.timeout(240_000);
       let opened = await open();
       const { old, now, calls } = await rehearse(opened, change);
       let kills = 0;
