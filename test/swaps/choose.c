@@ -5,11 +5,12 @@
  *
  * FILE has two numbers of 64 bits: the last generation of sets that is served for certain, and the
  * last one that may be served already. A backend of generation G is 10.(G >> 8).(G & 255).x, and
- * x - 1 is less than the size of its set, 1 + G % 4. Such addresses have to be local: then the
- * source address of a connected socket is that of its backend.
+ * x - 1 - 4 * (position of the frontend) is its place, less than the size of its set, 1 + G % 4.
+ * Such addresses have to be local: then the source address of a connected socket is that of its
+ * backend.
  *
- * Writes a line of JSON: for each frontend and size of a set, how often each x was chosen; and how
- * many choices were `mixed`, of no set that could be served, or `failed`.
+ * Writes a line of JSON: for each frontend and size of a set, how often each place was chosen; and
+ * how many choices were `mixed`, of no set that could be served, or `failed`.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -57,7 +58,8 @@ static void check(struct result* result, const struct frontend* frontend, uint64
                   struct in_addr backend, uint64_t begun) {
   const uint32_t address = ntohl(backend.s_addr);
   const uint64_t generation = address >> 8 & 0xffff;
-  const uint32_t place = (address & 0xff) - 1, last = generation % SET_SIZES;
+  const uint32_t place = (address & 0xff) - 1 - (frontend - frontends) * SET_SIZES,
+                 last = generation % SET_SIZES;
 
   if (address >> 24 == 10 && generation >= served && generation <= begun && place <= last) {
     result->chosen[last][place]++;

@@ -18,12 +18,12 @@ export interface Swaps {
 const lastGeneration = 0xffff;
 
 /** Sets have one to so many backends. */
-export const largestSet = 4;
+const largestSet = 4;
 
-/** Backends of a generation: see choose.c. */
-function setOf(generation: number, port: number, weights: readonly number[] = []) {
+/** Backends of a service in a generation: see choose.c. */
+function setOf(service: number, generation: number, port: number, weights: readonly number[] = []) {
   return Array.from({ length: 1 + (generation % largestSet) }, (_, place) => ({
-    address: `10.${generation >> 8}.${generation & 0xff}.${place + 1}`,
+    address: `10.${generation >> 8}.${generation & 0xff}.${service * largestSet + place + 1}`,
     port,
     weight: weights[place] ?? 1,
   }));
@@ -31,7 +31,7 @@ function setOf(generation: number, port: number, weights: readonly number[] = []
 
 /** The services with the sets of a generation. */
 export function specsOf({ services, port, weights }: Swaps, generation: number): ServiceSpec[] {
-  return services.map((service, i) => ({ ...service, backends: setOf(generation, port, weights[i]) }));
+  return services.map((service, i) => ({ ...service, backends: setOf(i, generation, port, weights[i]) }));
 }
 
 /** Says in the file what is served for certain, and what may be. */
