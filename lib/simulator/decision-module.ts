@@ -250,6 +250,8 @@ export class DecisionModule {
 
   #lookup(map: number, key: number): number {
     const table = this.#byMap.get(map) as Declared;
+    /* The only key that is looked up after its entry was made is that of this entry. */
+    if (this.#pin?.isNew && table === this.#pin.table) return this.#pin.value;
     const value = this.#source?.lookup(table, key) ?? 0;
     if (value !== 0 && table.name === 'affinities') {
       this.#pin = { table, key: this.memory.duplicate(key, table.keySize), value, isNew: false };

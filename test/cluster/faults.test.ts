@@ -125,12 +125,16 @@ describe('a failure of any system call of a change', () => {
   async function rehearse({ agent, id }: Opened, { before, after }: Change) {
     await agent.apply(id, before);
     const old = await readServed(stateDir);
-    faults.arm('count');
-    await agent.apply(id, after);
-    const calls = faults.disarm();
-    const now = await readServed(stateDir);
-    await agent.apply(id, before);
-    assert.deepEqual(await readServed(stateDir), old);
+    let [calls, now] = [Infinity, old];
+    /* The look at all sockets that open() has begun makes calls, too, as long as it lasts. */
+    for (let i = 0; i < 3; i++) {
+      faults.arm('count');
+      await agent.apply(id, after);
+      calls = Math.min(calls, faults.disarm());
+      now = await readServed(stateDir);
+      await agent.apply(id, before);
+      assert.deepEqual(await readServed(stateDir), old);
+    }
     assert.ok(calls > 1);
     return { old, now, calls };
   }

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 
+import { bpftool } from '../support/bpftool';
 import { run } from '../support/cluster/shell';
 
 /* What the kernel says is attached, through Debian's tools. */
@@ -16,10 +17,6 @@ interface BpfProgram {
   name?: string;
   tag: string;
   map_ids?: number[];
-}
-
-function bpftool<T>(...args: string[]): T[] {
-  return JSON.parse(run(['bpftool', '-j', ...args]).trim() || '[]') as T[];
 }
 
 /** Names of the programs attached to a cgroup. */

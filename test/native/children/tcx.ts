@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { bpftool } from '../../support/bpftool';
 import { makeBpffs, run } from '../support';
 import { makeVeth, withDatapath } from './devices';
 
 /** Ids of the links of a program, as the kernel says. */
 function linksOf(program: number): number[] {
-  const links = JSON.parse(run('bpftool', '-j', 'link', 'show')) as { id: number; prog_id: number }[];
+  const links = bpftool<{ id: number; prog_id: number }>('link', 'show');
   return links.filter(({ prog_id }) => prog_id === program).map(({ id }) => id);
 }
 
