@@ -204,6 +204,7 @@ enum lb_setting {
   LB_SETTING_LOCALHOST6 = 1 << 8,
   LB_SETTING_LEAVE_TRACKED = 1 << 9, /* connections that the kernel translates stay with it */
   LB_SETTING_RELEASING = 1 << 10,    /* what is new is left to others */
+  LB_SETTING_SHADOW = 1 << 11,       /* likewise, and what would have been done is told */
 };
 
 struct lb_settings {
@@ -442,11 +443,62 @@ struct lb_fragment {
   __u32 expires;
 };
 
+/* ---- decisions ---------------------------------------------------------------------------------
+ */
+
+/* Who asks: decides which range of the service is offered, and under which rules. */
+enum lb_side {
+  LB_SIDE_SOCKET, /* of the host or a pod of this node */
+  LB_SIDE_POD,    /* a packet that a pod of this node sent */
+  LB_SIDE_OUTSIDE,
+};
+
+enum lb_choice_result {
+  LB_CHOSEN,
+  LB_NO_SERVICE,
+  LB_NO_BACKEND,       /* nobody could serve this: refuse */
+  LB_NO_LOCAL_BACKEND, /* others could, a traffic policy forbids it: stay silent */
+  LB_DENIED,           /* source ranges forbid it: stay silent */
+  LB_NOT_OUTSIDE,      /* a cluster IP that is not served outside */
+  LB_UNKNOWN_PORT,     /* of a cluster IP: refuse */
+  LB_UNSERVED_PORT,    /* of a VIP, which routers would send round in circles */
+  LB_UNALLOCATED,      /* a cluster IP of no service */
+  LB_UNDECIDED,        /* a connection goes on that nobody remembers the backend of */
+  LB_TORN,
+};
+
+/* What becomes of a packet or of a socket's call. */
+enum lb_fate {
+  LB_FATE_FORWARD,  /* to the backend */
+  LB_FATE_PASS,     /* it goes on as it is */
+  LB_FATE_REJECT,   /* its sender is told */
+  LB_FATE_DROP,     /* silence; for a socket, the error that the silence would end in */
+  LB_FATE_UNROUTED, /* silence, unless the packet has somewhere else to go */
+};
+
+/* What would have been done to a new connection: see shadow.h. */
+struct lb_decision {
+  __be32 frontend[4];
+  __be32 backend[4]; /* ::, unless it goes to one */
+  __be16 frontend_port;
+  __be16 backend_port;
+  __u8 protocol;
+  __u8 side;   /* enum lb_side */
+  __u8 fate;   /* enum lb_fate */
+  __u8 result; /* enum lb_choice_result */
+};
+
+enum lb_decision_limit {
+  LB_DECISIONS = 16384,          /* different ones that are counted */
+  LB_DECISIONS_PER_SECOND = 100, /* that are told one by one */
+};
+
 /* ---- events -----------------------------------------------------------------------------------
  */
 
 enum lb_event_kind {
   LB_EVENT_NO_PORT = 1, /* no free source port among those that were tried */
+  LB_EVENT_DECISION = 2,
 };
 
 struct lb_event {
@@ -458,6 +510,14 @@ struct lb_event {
   __be32 backend[4];
   __be16 client_port;
   __be16 backend_port;
+};
+
+struct lb_decision_event {
+  enum lb_event_kind kind;
+  struct lb_decision decision;
+  __be32 client[4];   /* :: for a socket whose address the kernel does not tell */
+  __be16 client_port; /* 0 for a socket */
+  __u8 pad[2];
 };
 
 /* Rates are limited by the time at which the bucket would be full again (GCRA). */

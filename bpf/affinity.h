@@ -93,6 +93,8 @@ __weak __noinline int lb_affinity_find(struct lb_offer *offer, struct lb_addr *c
   index = lb_offer_find(offer, last.address, last.port, last.index);
   if (index < 0)
     return -1;
+  if (lb_shadows())
+    return index;
   expires = now + offer->affinity_timeout;
   if (last.index != (__u32)index)
     affinity->index = index;
@@ -107,7 +109,7 @@ __weak __noinline int lb_affinity_keep(struct lb_offer *offer, struct lb_addr *c
   struct lb_affinity affinity = {};
   struct lb_affinity_key key;
 
-  if (!offer || !client)
+  if (!offer || !client || lb_shadows())
     return -1;
   backend = lb_backend_at(offer, index);
   if (!backend)

@@ -26,7 +26,8 @@ static __always_inline int echo(struct __sk_buff *skb, struct lb_work *w, bool v
   __u32 flags;
 
   if (!s ||
-      (s->flags & (LB_SETTING_ANSWER_ECHO | LB_SETTING_RELEASING)) != LB_SETTING_ANSWER_ECHO ||
+      (s->flags & (LB_SETTING_ANSWER_ECHO | LB_SETTING_RELEASING | LB_SETTING_SHADOW)) !=
+          LB_SETTING_ANSWER_ECHO ||
       !lb_network_has_frontends(&to, v6))
     return LB_NEXT;
   flags = lb_frontend_flags(&to, v6);

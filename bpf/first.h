@@ -47,6 +47,12 @@ static __u64 port4(void *packet) { return lb_sport(&((struct lb_packet *)packet)
 
 static __u64 port6(void *packet) { return lb_sport(&((struct lb_packet *)packet)->tuple, true); }
 
+/* Any datagram may. */
+static __always_inline bool begins_connection(const struct lb_packet *p)
+{
+  return p->protocol == IPPROTO_UDP || (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
+}
+
 static __always_inline enum lb_choice_result choose(struct lb_work *w, bool v6, enum lb_side side)
 {
   struct lb_asker asker = {
@@ -57,8 +63,7 @@ static __always_inline enum lb_choice_result choose(struct lb_work *w, bool v6, 
       .port = lb_dport(&p->tuple, v6),
       .protocol = p->protocol,
       .hints = lb_port_hints(bpf_ntohs(lb_dport(&p->tuple, v6))),
-      .again =
-          p->protocol != IPPROTO_UDP && (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN,
+      .again = !begins_connection(p),
   };
 
   return lb_choose(&request, v6, side, asker, p, &w->choice);
@@ -139,6 +144,25 @@ static __always_inline int start(struct __sk_buff *skb, bool v6, bool inside)
   return w ? begin(skb, w, v6, inside) : LB_NEXT;
 }
 
+/* What becomes of a packet, whose address may be this node's own, or another station's after all.
+ */
+static __always_inline struct lb_verdict settle(struct __sk_buff *skb, struct lb_work *w, bool v6,
+                                                enum lb_choice_result result, __u32 settings)
+{
+  struct lb_verdict verdict = {.fate = LB_FATE_PASS};
+
+  if (lb_yields(result) && is_own(&w->packet, v6))
+    return verdict;
+  verdict = lb_packet_verdict(result, settings);
+  /* What came from where that station would be does not go back. */
+  if (verdict.fate == LB_FATE_UNROUTED)
+    verdict.fate = lb_routed(lb_route(skb, &w->packet.tuple, v6, 0, 0, &w->fib)) &&
+                           w->fib.ifindex != skb->ifindex
+                       ? LB_FATE_PASS
+                       : LB_FATE_DROP;
+  return verdict;
+}
+
 /* A packet that is not translated: what a service, or the lack of one, says instead. */
 static __always_inline int refuse(struct __sk_buff *skb, bool v6, enum lb_choice_result result)
 {
@@ -148,18 +172,10 @@ static __always_inline int refuse(struct __sk_buff *skb, bool v6, enum lb_choice
 
   if (!s || !w)
     return LB_NEXT;
-  if (lb_yields(result) && is_own(&w->packet, v6))
-    return LB_NEXT;
-  verdict = lb_packet_verdict(result, s->flags);
+  verdict = settle(skb, w, v6, result, s->flags);
   switch (verdict.fate) {
   case LB_FATE_REJECT:
     return lb_reject(skb, w, v6, verdict.counter);
-  case LB_FATE_UNROUTED:
-    /* The address may be another station's after all; but what came from there does not go back. */
-    if (lb_routed(lb_route(skb, &w->packet.tuple, v6, 0, 0, &w->fib)) &&
-        w->fib.ifindex != skb->ifindex)
-      return LB_NEXT;
-    return drop(verdict.counter);
   case LB_FATE_DROP:
     return drop(verdict.counter);
   default:

@@ -25,7 +25,7 @@ static __always_inline bool lb_shares(void)
 {
   const struct lb_settings *s = lb_settings();
 
-  return s && s->flags & (LB_SETTING_LEAVE_TRACKED | LB_SETTING_RELEASING);
+  return s && s->flags & (LB_SETTING_LEAVE_TRACKED | LB_SETTING_RELEASING | LB_SETTING_SHADOW);
 }
 
 /* Fills `p`. LB_NO_FLOW: with a tuple, go on; another value is what to return. */

@@ -26,7 +26,7 @@ static __always_inline int own(struct __sk_buff *skb, bool v6)
   struct lb_work *w = lb_work();
   struct lb_packet *p;
   struct lb_addr from;
-  __u32 now = lb_now();
+  __u32 now;
   bool pending;
   __u16 port;
 
@@ -41,6 +41,10 @@ static __always_inline int own(struct __sk_buff *skb, bool v6)
     return w->flags & LB_FLOW_HOST ? leave_as(skb, w, v6) : LB_NEXT;
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) != LB_TCP_SYN)
     return LB_NEXT;
+  /* In shadow mode there are no flows to keep clear of. */
+  if (s->flags & LB_SETTING_SHADOW)
+    return LB_NEXT;
+  now = lb_now();
   from = lb_source(&p->tuple, v6);
   if (!(lb_address_flags(&from, v6) & LB_ADDRESS_NODE))
     return LB_NEXT;

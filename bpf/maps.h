@@ -261,6 +261,15 @@ struct {
   __uint(max_entries, 64 * 1024);
 } events LB_MAP;
 
+/* How often each decision was made in shadow mode. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, LB_DECISIONS);
+  __type(key, struct lb_decision);
+  __type(value, __u64);
+} decisions LB_MAP;
+
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
@@ -295,6 +304,21 @@ static __always_inline const struct lb_settings *lb_settings(void)
   __u32 zero = 0;
 
   return bpf_map_lookup_elem(&settings, &zero);
+}
+
+/*
+ * Whether decisions are told and not carried out. A simulator never carries them out, and tells
+ * what would come of them all the same.
+ */
+static __always_inline bool lb_shadows(void)
+{
+#ifdef __bpf__
+  const struct lb_settings *s = lb_settings();
+
+  return s && s->flags & LB_SETTING_SHADOW;
+#else
+  return false;
+#endif
 }
 
 static __always_inline __u8 lb_port_hints(__u16 host_order_port)

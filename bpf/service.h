@@ -18,27 +18,6 @@
 
 #define LB_READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 
-/* Who asks: decides which range of the service is offered, and under which rules. */
-enum lb_side {
-  LB_SIDE_SOCKET, /* of the host or a pod of this node */
-  LB_SIDE_POD,    /* a packet that a pod of this node sent */
-  LB_SIDE_OUTSIDE,
-};
-
-enum lb_choice_result {
-  LB_CHOSEN,
-  LB_NO_SERVICE,
-  LB_NO_BACKEND,       /* nobody could serve this: refuse */
-  LB_NO_LOCAL_BACKEND, /* others could, a traffic policy forbids it: stay silent */
-  LB_DENIED,           /* source ranges forbid it: stay silent */
-  LB_NOT_OUTSIDE,      /* a cluster IP that is not served outside */
-  LB_UNKNOWN_PORT,     /* of a cluster IP: refuse */
-  LB_UNSERVED_PORT,    /* of a VIP, which routers would send round in circles */
-  LB_UNALLOCATED,      /* a cluster IP of no service */
-  LB_UNDECIDED,        /* a connection goes on that nobody remembers the backend of */
-  LB_TORN,
-};
-
 /* What one service offers to one who asks: a copy that does not change any more. */
 struct lb_offer {
   __u32 set;

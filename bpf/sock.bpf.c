@@ -15,6 +15,7 @@
 #include "client.h"
 #include "cookie.h"
 #include "origin.h"
+#include "shadow.h"
 #include "socket.h"
 #include "verdict.h"
 
@@ -47,12 +48,32 @@ static __always_inline int untranslated(struct bpf_sock_addr *ctx, bool connecte
   return LB_PROCEED;
 }
 
-/* Whether a new connection is not ours to translate any more. */
-static __always_inline bool released(const struct lb_choice *choice)
+/* Whether a new connection is not ours to translate: not any more, or not yet. */
+static __always_inline bool is_others(const struct lb_choice *choice)
 {
   const struct lb_settings *s = lb_settings();
 
-  return s && s->flags & LB_SETTING_RELEASING && !(choice->flags & LB_SERVICE_CANARY);
+  return s && s->flags & (LB_SETTING_RELEASING | LB_SETTING_SHADOW) &&
+         !(choice->flags & LB_SERVICE_CANARY);
+}
+
+/* What we would have done to a socket of others. */
+static __noinline int tell(struct bpf_sock_addr *ctx, const struct lb_request *request,
+                           enum lb_choice_result result, const struct lb_choice *choice, bool v6)
+{
+  const struct lb_settings *s = lb_settings();
+  enum lb_fate fate = lb_socket_verdict(result).fate;
+  struct lb_decision decision;
+  struct lb_addr client = {};
+
+  if (!s || (s->flags & (LB_SETTING_RELEASING | LB_SETTING_SHADOW)) != LB_SETTING_SHADOW)
+    return 0;
+  if (lb_yields(result) && lb_address_flags(&request->to, v6) & LB_ADDRESS_NODE)
+    return 0;
+  lb_decision_fill(&decision, &request->to, request->port, request->protocol, LB_SIDE_SOCKET, fate,
+                   result, choice);
+  lb_client_of(ctx, v6, &client);
+  return lb_decision_tell(&decision, &client, 0);
 }
 
 /* Whether the sockets of this namespace, or of the caller's cgroup or one above, are left alone. */
@@ -149,8 +170,10 @@ translate(struct bpf_sock_addr *ctx, struct lb_addr *to, __be16 *port, bool v6, 
   if (lb_socket_aside(&request, v6, socket, &source) != LB_ASIDE_NOT)
     return untranslated(ctx, connected);
   result = lb_choose(&request, v6, LB_SIDE_SOCKET, asker, &source, &choice);
-  if (released(&choice))
+  if (is_others(&choice)) {
+    tell(ctx, &request, result, &choice, v6);
     return untranslated(ctx, connected);
+  }
   /* An address of this node may have more than its services. */
   if (lb_yields(result) && lb_address_flags(to, v6) & LB_ADDRESS_NODE)
     return untranslated(ctx, connected);
@@ -281,7 +304,7 @@ static __always_inline int guard_bind(struct bpf_sock *ctx, const struct lb_addr
 
     service = lb_service_find(&any, bpf_htons(port), ctx->protocol, v6, &check);
   }
-  if (service && service->flags & LB_SERVICE_BIND)
+  if (service && service->flags & LB_SERVICE_BIND && !lb_shadows())
     return reject(EADDRINUSE);
   return LB_PROCEED;
 }

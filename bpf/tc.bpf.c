@@ -78,14 +78,24 @@ __noinline int LB_PART(decide6)(bool inside)
   return inside ? decide(true, LB_SIDE_POD) : decide(true, LB_SIDE_OUTSIDE);
 }
 
-__noinline int LB_PART(share4)(struct __sk_buff *skb, bool inside)
+__noinline int LB_PART(owner4)(struct __sk_buff *skb, bool inside)
 {
-  return leave_to_others(skb, false, inside);
+  return owner_of(skb, false, inside);
 }
 
-__noinline int LB_PART(share6)(struct __sk_buff *skb, bool inside)
+__noinline int LB_PART(owner6)(struct __sk_buff *skb, bool inside)
 {
-  return leave_to_others(skb, true, inside);
+  return owner_of(skb, true, inside);
+}
+
+__noinline int LB_PART(tell4)(struct __sk_buff *skb, bool inside, enum lb_choice_result result)
+{
+  return tell(skb, false, inside, result);
+}
+
+__noinline int LB_PART(tell6)(struct __sk_buff *skb, bool inside, enum lb_choice_result result)
+{
+  return tell(skb, true, inside, result);
 }
 
 __noinline int LB_PART(start4)(struct __sk_buff *skb, bool inside)
@@ -130,13 +140,17 @@ __noinline int LB_PART(own6)(struct __sk_buff *skb) { return own(skb, true); }
 static __always_inline int open(struct __sk_buff *skb, bool v6)
 {
   bool inside = side_of(skb) == LB_SIDE_POD;
-  int result;
+  int owner = LB_OWNER_US, result;
 
-  if (lb_shares() && (v6 ? LB_PART(share6)(skb, inside) : LB_PART(share4)(skb, inside)))
+  if (lb_shares())
+    owner = v6 ? LB_PART(owner6)(skb, inside) : LB_PART(owner4)(skb, inside);
+  if (owner == LB_OWNER_OTHERS)
     return LB_NEXT;
   result = v6 ? LB_PART(decide6)(inside) : LB_PART(decide4)(inside);
   if (result == LB_NO_SERVICE)
     return LB_NEXT;
+  if (owner == LB_OWNER_SHADOWED)
+    return v6 ? LB_PART(tell6)(skb, inside, result) : LB_PART(tell4)(skb, inside, result);
   if (result == LB_CHOSEN)
     return v6 ? LB_PART(start6)(skb, inside) : LB_PART(start4)(skb, inside);
   return v6 ? LB_PART(refuse6)(skb, result) : LB_PART(refuse4)(skb, result);

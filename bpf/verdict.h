@@ -5,14 +5,6 @@
 
 #include "service.h"
 
-enum lb_fate {
-  LB_FATE_FORWARD,  /* to the backend */
-  LB_FATE_PASS,     /* it goes on as it is */
-  LB_FATE_REJECT,   /* its sender is told */
-  LB_FATE_DROP,     /* silence; for a socket, the error that the silence would end in */
-  LB_FATE_UNROUTED, /* silence, unless the packet has somewhere else to go */
-};
-
 struct lb_verdict {
   enum lb_fate fate;
   enum lb_counter counter; /* of rejections and drops */

@@ -230,6 +230,19 @@ export const layouts = {
     size: 8,
     fields: { sport: { offset: 0, size: 2 }, dport: { offset: 2, size: 2 }, expires: { offset: 4, size: 4 } },
   },
+  lb_decision: {
+    size: 40,
+    fields: {
+      frontend: { offset: 0, size: 16 },
+      backend: { offset: 16, size: 16 },
+      frontend_port: { offset: 32, size: 2 },
+      backend_port: { offset: 34, size: 2 },
+      protocol: { offset: 36, size: 1 },
+      side: { offset: 37, size: 1 },
+      fate: { offset: 38, size: 1 },
+      result: { offset: 39, size: 1 },
+    },
+  },
   lb_event: {
     size: 60,
     fields: {
@@ -241,6 +254,16 @@ export const layouts = {
       backend: { offset: 40, size: 16 },
       client_port: { offset: 56, size: 2 },
       backend_port: { offset: 58, size: 2 },
+    },
+  },
+  lb_decision_event: {
+    size: 64,
+    fields: {
+      kind: { offset: 0, size: 4 },
+      decision: { offset: 4, size: 40 },
+      client: { offset: 44, size: 16 },
+      client_port: { offset: 60, size: 2 },
+      pad: { offset: 62, size: 2 },
     },
   },
   lb_counters: { size: 248, fields: { counts: { offset: 0, size: 248 } } },
@@ -304,6 +327,7 @@ export const Setting = {
   LOCALHOST6: 256,
   LEAVE_TRACKED: 512,
   RELEASING: 1024,
+  SHADOW: 2048,
 } as const;
 
 /** `enum lb_exception_kind` */
@@ -327,8 +351,32 @@ export const FlowState = { OPENING: 0, ESTABLISHED: 1, CLOSING: 2, DATAGRAM: 3, 
 /** `enum lb_flow_flag` */
 export const FlowFlag = { REPLY: 1, HOST: 2, COUNTED: 4, INSIDE: 8 } as const;
 
+/** `enum lb_side` */
+export const Side = { SOCKET: 0, POD: 1, OUTSIDE: 2 } as const;
+
+/** `enum lb_choice_result` */
+export const ChoiceResult = {
+  CHOSEN: 0,
+  NO_SERVICE: 1,
+  NO_BACKEND: 2,
+  NO_LOCAL_BACKEND: 3,
+  DENIED: 4,
+  NOT_OUTSIDE: 5,
+  UNKNOWN_PORT: 6,
+  UNSERVED_PORT: 7,
+  UNALLOCATED: 8,
+  UNDECIDED: 9,
+  TORN: 10,
+} as const;
+
+/** `enum lb_fate` */
+export const Fate = { FORWARD: 0, PASS: 1, REJECT: 2, DROP: 3, UNROUTED: 4 } as const;
+
+/** `enum lb_decision_limit` */
+export const DecisionLimit = { DECISIONS: 16384, DECISIONS_PER_SECOND: 100 } as const;
+
 /** `enum lb_event_kind` */
-export const EventKind = { NO_PORT: 1 } as const;
+export const EventKind = { NO_PORT: 1, DECISION: 2 } as const;
 
 /** `enum lb_limit` */
 export const Limit = { REJECT4: 0, REJECT6: 1, EVENT: 2, LIMITS: 3 } as const;

@@ -221,6 +221,7 @@ export interface Settings {
     readonly localhost6: boolean;
     readonly leaveTracked: boolean;
     readonly releasing: boolean;
+    readonly shadow: boolean;
   };
 }
 
@@ -236,6 +237,7 @@ const settingBit: Record<keyof Settings['flags'], number> = {
   localhost6: Setting.LOCALHOST6,
   leaveTracked: Setting.LEAVE_TRACKED,
   releasing: Setting.RELEASING,
+  shadow: Setting.SHADOW,
 };
 
 /** The value of `lb_settings.flags`. */

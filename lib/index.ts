@@ -36,6 +36,7 @@ export type { KernelFeature } from './kernel-features';
 export { type Availability, type FeatureName, Probe, type ProbeData } from './probe';
 export type { ReachReport, UnreachedReason, UnreachedWorkload } from './reach';
 export type { RebalanceOptions, ResetConnections } from './rebalancing';
+export type { CountedDecision, ObservedDecision, ShadowDecision } from './shadow';
 export type { Release, ReleaseOptions } from './release';
 export { ServiceList } from './service-list';
 export type { PacketQuery, Query, SocketQuery } from './simulator/query';

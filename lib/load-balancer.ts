@@ -54,6 +54,7 @@ import { Explainer } from './simulator/explainer';
 import { KernelTables } from './simulator/kernel-tables';
 import { parseQuery, type Query } from './simulator/query';
 import type { Verdict } from './simulator/verdict';
+import { type CountedDecision, decodeCounted, decodeObserved, type ObservedDecision } from './shadow';
 import { SlowStarts } from './slow-starts';
 import { canaryService, drawCanaryPort, SocketLayer } from './socket-layer';
 import { makeSnapshot, readSnapshot, type Snapshot } from './snapshot';
@@ -95,6 +96,8 @@ export interface LoadBalancerEvents {
    * times a second; `metrics()` counts all (`DROP_NO_PORT`).
    */
   portsExhausted: [exhaustion: PortExhaustion];
+  /** In shadow mode, a decision about a new connection. At most 100 a second; `shadowDecisions()` has counts of all. */
+  decision: [decision: ObservedDecision];
 }
 
 /** For {@link LoadBalancer.apply}. */
@@ -140,7 +143,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #events: Watch | undefined;
   #hookWatch: HookWatch | undefined;
   readonly #exceptions: SocketExceptionTable;
-  #setting = initialState;
+  #setting: SettingState;
   #patterns: readonly string[] = [];
   #opened = false;
   #closed: Promise<void> | undefined;
@@ -152,6 +155,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#native = native;
     this.#datapath = datapath;
     this.#options = options;
+    this.#setting = initialState(options);
     this.#state = state;
     this.#hooks = new Hooks(native, datapath, state);
     this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks, options, (change) => {
@@ -531,13 +535,42 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     }
   }
 
+  /**
+   * Ends shadow mode: new connections are served from now on, by what has been decided about so far. Does nothing when the
+   * LoadBalancer is not in shadow mode.
+   *
+   * Rejects with `ERR_BPF_INVALID_OPTION` when the NodePorts could not be protected, and kernel errors; then it stays in
+   * shadow mode.
+   */
+  async activate(): Promise<void> {
+    this.#checkOpen();
+    await this.#queue.add(async () => {
+      if (!this.#setting.shadow) return;
+      if (!this.#reservation) await this.#reservePorts();
+      await attempt('write the settings', () => this.#changeSetting({ shadow: false }));
+    }, true);
+  }
+
+  /**
+   * What would have been done in shadow mode since the LoadBalancer was opened, and how often; most frequent first. Each
+   * of up to 16,384 different decisions is counted. Datagrams of sockets that are not connected count one by one, and so do those
+   * through devices, unless `existingConnections` is `'leave'` and the kernel tracks them.
+   *
+   * Rejects with a kernel error.
+   */
+  async shadowDecisions(): Promise<CountedDecision[]> {
+    this.#checkOpen();
+    const dump = await attempt('read the decisions', () => this.#datapath.dump('decisions'));
+    return decodeCounted(dump, this.#table.owners);
+  }
+
   /** `await using lb = …` closes at the end of the block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
   async #start(cgroup: string | undefined, earlier: Datapath | undefined): Promise<void> {
-    const { nodePortRange, protectNodePorts, followDevices, serviceCIDRs } = this.#options;
+    const { followDevices, serviceCIDRs } = this.#options;
     const state = this.#state;
     if (earlier) await this.#adoptNode();
     await attempt('write the settings', () =>
@@ -550,7 +583,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#setExceptions(this.#options.socketExceptions);
     this.#watchEvents();
     await attempt('pin the tables', () => state && this.#pinTables(state.own));
-    this.#reservation = await PortReservation.make(nodePortRange, protectNodePorts);
+    if (!this.#setting.shadow) await this.#reservePorts();
     if (followDevices) this.#follow();
     await this.#select(this.#options.devices);
     if (cgroup === undefined) return;
@@ -559,6 +592,11 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#socketLayer = await SocketLayer.attach(this.#hooks, cgroup, canaryPort);
     await this.#socketLayer.verify(this.#native);
     this.#reconcileSockets(earlier !== undefined);
+  }
+
+  async #reservePorts(): Promise<void> {
+    const { nodePortRange, protectNodePorts } = this.#options;
+    this.#reservation = await PortReservation.make(nodePortRange, protectNodePorts);
   }
 
   /** Watches over the backends of sockets; those of an earlier process may have lost theirs. */
@@ -705,8 +743,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #watchEvents(): void {
     this.#events?.close();
     this.#events = this.#datapath.watchRing('events', (record) => {
-      const event = decodeEvent(record);
-      if (event) this.#emitLater('portsExhausted', event);
+      const exhaustion = decodeEvent(record);
+      if (exhaustion) this.#emitLater('portsExhausted', exhaustion);
+      const decision = decodeObserved(record, this.#table.owners);
+      if (decision) this.#emitLater('decision', decision);
     });
   }
 
@@ -768,7 +808,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   #readStatus(): Status {
-    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting.releasing);
+    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting);
   }
 
   #checkOpen(): void {

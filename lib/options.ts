@@ -113,6 +113,11 @@ export interface OpenOptions {
    * CAP_SYS_ADMIN where nf_conntrack is a module. Default `'take'`.
    */
   existingConnections?: 'take' | 'leave';
+  /**
+   * Decide about new connections and do nothing: sockets and packets go on as if nobody were there, `shadowDecisions()`
+   * and the event `decision` tell what would have become of them. Until `activate()`. Default false.
+   */
+  shadow?: boolean;
   /** Lifetimes of idle flows in seconds. */
   flowLifetimes?: Partial<FlowLifetimes>;
   /** Table sizes. Memory is taken when the LoadBalancer is opened. */
@@ -202,6 +207,7 @@ export interface Options {
   readonly nodePortRange: readonly [number, number];
   readonly snatPorts: readonly [number, number];
   readonly existingConnections: 'take' | 'leave';
+  readonly shadow: boolean;
   readonly flowLifetimes: FlowLifetimes;
   readonly capacity: Capacity;
   readonly maxCapacity: GrowingCapacity;
@@ -366,6 +372,7 @@ export function parseOptions(options: OpenOptions): Options {
     nodePortRange,
     snatPorts: portRange('snatPorts', options.snatPorts ?? defaultSnatPorts(nodePortRange)),
     existingConnections,
+    shadow: flag('shadow', options.shadow, false),
     flowLifetimes: {
       opening: lifetime('opening', 60),
       established: lifetime('established', 8000),

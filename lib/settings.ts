@@ -12,7 +12,7 @@ export function settingsOperation(options: Options, hostNetns: bigint): MapOpera
     flows: options.capacity.flows,
     flowLifetimes: options.flowLifetimes,
     rejectsPerSecond: options.rejectsPerSecond,
-    flags: { ...flagsOf(options), ...initialState },
+    flags: { ...flagsOf(options), ...initialState(options) },
   });
   return { map: 'settings', kind: 'store', offset: 0, bytes };
 }
@@ -23,9 +23,13 @@ export interface SettingState {
   readonly socketExceptions: boolean;
   /** New connections are left to others. */
   readonly releasing: boolean;
+  /** So are they, and what would have been done with them is told. */
+  readonly shadow: boolean;
 }
 
-export const initialState: SettingState = { socketExceptions: false, releasing: false };
+export function initialState({ shadow }: Pick<Options, 'shadow'>): SettingState {
+  return { socketExceptions: false, releasing: false, shadow };
+}
 
 export function stateOperation(options: Options, state: SettingState): MapOperation {
   const flags = settingBits({ ...flagsOf(options), ...state });

@@ -2,14 +2,17 @@ import type { Device } from './device';
 import { deviceHookStates, type HookLoss, isLost } from './hook-loss';
 import type { OtherProgram } from './hooks';
 import type { Options } from './options';
+import type { SettingState } from './settings';
 import type { SocketLayer, Verification } from './socket-layer';
 import type { Algorithm } from './spec';
 import { formatTable } from './table-format';
 
 /** What the datapath does, as far as it was verified. Plain data. */
 export interface StatusData {
-  /** New connections are served: on sockets, on devices, or both. False while it gives them back (`release()`). */
+  /** New connections are served: on sockets, on devices, or both. False in shadow mode, and while it gives them back (`release()`). */
   readonly enabled: boolean;
+  /** New connections are decided about and left to others: all that follows says what would be, after `activate()`. */
+  readonly shadow: boolean;
   readonly socketLB: {
     /** A canary socket was translated, and all programs are on their hooks. */
     readonly enabled: boolean;
@@ -75,9 +78,10 @@ export class Status {
 
   /** The "KubeProxyReplacement Details" block, as `cilium-dbg status --verbose` prints it. */
   format(): string {
-    const { enabled, socketLB, devices, services } = this.data;
+    const { enabled, shadow, socketLB, devices, services } = this.data;
     const rows = [
       ['Status:', enabled ? 'True' : 'False'],
+      ...(shadow ? [['Shadow Mode:', 'Enabled']] : []),
       ['Socket LB:', word(socketLB.enabled)],
       ['Socket LB Tracing:', word(socketLB.tracing)],
       ['Socket LB Coverage:', socketLB.coverage],
@@ -121,7 +125,7 @@ export function readStatus(
   socketLayer: SocketLayer | undefined,
   devices: readonly Device[],
   { nodePortRange, hostNamespaceOnly, policy }: StatusOptions,
-  releasing = false,
+  { releasing, shadow }: Pick<SettingState, 'releasing' | 'shadow'> = { releasing: false, shadow: false },
 ): Status {
   const verified = {
     ipv4: socketLayer?.verified[4] ?? ('off' as const),
@@ -140,7 +144,8 @@ export function readStatus(
   const pods = devices.some(({ role, attached }) => role === 'pod' && attached);
   const coverage = hostNamespaceOnly ? 'Hostns-only' : 'Full';
   return new Status({
-    enabled: !releasing && (sockets || outside),
+    enabled: !releasing && !shadow && (sockets || outside),
+    shadow,
     socketLB: {
       enabled: sockets,
       tracing: false,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 
-import type { Family } from '../../lib/address';
-import type { ServiceSpec } from '../../lib';
+import { type Family, formatEndpoint } from '../../lib/address';
+import type { OpenOptions, ServiceSpec, ShadowDecision } from '../../lib';
 import type { Endpoint } from '../support/cluster/exchange';
 import { installRules, type RuleMode } from '../support/cluster/kube-proxy-rules';
 import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
@@ -38,11 +38,12 @@ describe('taking over from kube-proxy, and giving back', () => {
     backends: backendsOf(cluster.pods, cluster.nodes[0]),
   });
 
-  const open = async (): Promise<RemoteLoadBalancer> => {
+  const open = async (options: OpenOptions = {}): Promise<RemoteLoadBalancer> => {
     const lb = await openLoadBalancer(cluster.cleanupEach, cluster.nodes[0], {
       devices: ['eth0', 'lxc+'],
       socketLB: { hostNamespaceOnly: true },
       existingConnections: 'leave',
+      ...options,
     });
     await lb.upsertService(service());
     return lb;
@@ -147,6 +148,71 @@ describe('taking over from kube-proxy, and giving back', () => {
         for (const old of talks) {
           await old.goesOn();
           await old.end();
+        }
+      });
+
+      it('in shadow mode the rules serve, and it tells what it would do; activated, it does that', async () => {
+        const [node] = cluster.nodes;
+        const devices = families.flatMap(ways);
+        const sockets = families.map((family): (typeof devices)[number] => [
+          'socket',
+          node,
+          { address: node.addresses[family], port: nodePort },
+        ]);
+        const lb = await open({ shadow: true });
+        const { enabled, shadow } = await lb.status();
+        assert.deepEqual({ enabled, shadow }, { enabled: false, shadow: true });
+        for (const [name, host, to] of [...devices, ...sockets]) {
+          const counts = await countNew(lb, name, host, to);
+          assert.deepEqual([counts.FLOW_CREATED, counts.PACKET_LEFT], [0, 0], name);
+          assert.deepEqual((await lb.sockets()).sockets, [], name);
+        }
+
+        const backends = cluster.pods.flatMap(({ addresses }) =>
+          families.map((family) => formatEndpoint(addresses[family], podPort)),
+        );
+        const isRight = ({ service, verdict, reason, backend = '' }: ShadowDecision) =>
+          service === 'web' && verdict === 'forward' && reason === 'chosen' && backends.includes(backend);
+        const told = await lb.shadowDecisions();
+        assert.deepEqual(
+          told.filter((decision) => !isRight(decision)),
+          [],
+        );
+        const sums = new Map<string, number>();
+        for (const { via, frontend, protocol, count } of told) {
+          const asked = `${via} ${frontend} ${protocol}`;
+          sums.set(asked, (sums.get(asked) ?? 0) + Number(count));
+        }
+        assert.deepEqual(
+          Object.fromEntries(sums),
+          Object.fromEntries(
+            [...devices, ...sockets].flatMap(([via, , to]) => {
+              const asked = `${via} ${formatEndpoint(to.address, to.port)}`;
+              return [
+                [`${asked} TCP`, 20],
+                [`${asked} UDP`, 1],
+              ];
+            }),
+          ),
+        );
+        const observed = await lb.decisions();
+        assert.ok(observed.length > 0 && observed.every(isRight));
+        const outside = observed.filter(({ via }) => via === 'outside');
+        const clients = families.map((family) => cluster.client.addresses[family]);
+        assert.ok(outside.length > 0 && outside.every(({ client }) => clients.includes(client)));
+
+        const owner = await node.peer();
+        assert.equal((await owner.bind('TCP', '0.0.0.0', nodePort)).port, nodePort);
+        await lb.activate();
+        assert.equal((await lb.status()).enabled, true);
+        await assert.rejects(owner.bind('TCP', '0.0.0.0', nodePort), { code: 'EADDRINUSE' });
+        for (const [name, host, to] of devices) {
+          const counts = await countNew(lb, name, host, to);
+          assert.deepEqual([counts.FLOW_CREATED, counts.PACKET_LEFT], [21, 0], name);
+        }
+        for (const [name, host, to] of sockets) {
+          const counts = await countNew(lb, name, host, to);
+          assert.ok(counts.SOCKET_TRANSLATED >= 21, 'a canary may be among them');
         }
       });
     });

@@ -6,11 +6,12 @@ import { liveDatapath } from '../../lib/live-datapath';
 import { loadOptions } from '../../lib/load-options';
 import { readMetrics } from '../../lib/metrics';
 import { loadNative } from '../../lib/native';
-import { type OpenOptions, parseOptions } from '../../lib/options';
+import { type OpenOptions, type Options, parseOptions } from '../../lib/options';
 import { defineService } from '../../lib/service-definition';
 import { serviceCIDROperations } from '../../lib/service-cidrs';
 import { ServiceTable } from '../../lib/service-table';
-import { settingsOperation } from '../../lib/settings';
+import { initialState, settingsOperation, stateOperation } from '../../lib/settings';
+import { decodeCounted, type ShadowDecision } from '../../lib/shadow';
 import type { ServiceSpec } from '../../lib/spec';
 import type { Datapath } from '../../types/native';
 import { type BulkCalls, bulkCalls } from './bulk';
@@ -46,10 +47,17 @@ export interface Calls extends BulkCalls {
   flows(): Promise<number>;
   /** Removes one direction of every flow, as an LRU table may; returns how many. */
   evict(direction: 'request' | 'reply'): Promise<number>;
+  /** What was counted in shadow mode. */
+  shadowDecisions(): Promise<(ShadowDecision & { count: number })[]>;
+  /** Ends shadow mode. */
+  activate(): Promise<void>;
+  /** Entries of a table. */
+  sizeOf(map: string): Promise<number>;
   close(): Promise<void>;
 }
 
 const native = loadNative();
+let options: Options;
 let datapath: Datapath;
 let table: ServiceTable;
 let queue: CommitQueue;
@@ -84,7 +92,7 @@ function ifindexOf(device: string): number {
 const calls: Calls = {
   ...bulkCalls(() => datapath, ifindexOf),
   async open(given) {
-    const options = parseOptions({ ...given, socketLB: false });
+    options = parseOptions({ ...given, socketLB: false });
     datapath = await native.load(loadOptions(options));
     table = new ServiceTable(options.capacity, new Set(), 0, options.policy);
     await datapath.commit([
@@ -143,6 +151,12 @@ const calls: Calls = {
     }
     return count;
   },
+  async shadowDecisions() {
+    const counted = decodeCounted(await datapath.dump('decisions'), table.owners);
+    return counted.map((decision) => ({ ...decision, count: Number(decision.count) }));
+  },
+  activate: () => datapath.commit([stateOperation(options, { ...initialState(options), shadow: false })]),
+  sizeOf: async (map) => (await datapath.dump(map)).count,
   close() {
     layer.detach();
     datapath.close();

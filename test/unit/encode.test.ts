@@ -183,6 +183,7 @@ describe('bytes of the settings', () => {
     localhost6: false,
     leaveTracked: false,
     releasing: false,
+    shadow: false,
   };
   const settings: Settings = {
     hostNetns: 0x0102030405060708n,
@@ -207,7 +208,7 @@ describe('bytes of the settings', () => {
     const bits = Object.keys(none).map((name) =>
       Buffer.from(encodeSettings({ ...settings, flags: { ...none, [name]: true } })).readUInt32LE(8),
     );
-    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]);
+    assert.deepEqual(bits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]);
   });
 
   it('an epoch: an eighth of a flow table at most, a power of two', () => {

@@ -39,6 +39,7 @@ describe('options', () => {
       nodePortRange: [30000, 32767],
       snatPorts: [32768, 65535],
       existingConnections: 'take',
+      shadow: false,
       flowLifetimes: { opening: 60, established: 8000, halfClosed: 3600, closing: 10, datagram: 60 },
       capacity: {
         frontends: 65_535,
@@ -72,6 +73,7 @@ describe('options', () => {
       nodePortRange: [30000, 30010],
       snatPorts: [61000, 61000],
       existingConnections: 'leave',
+      shadow: true,
       flowLifetimes: { opening: 1, established: 2, halfClosed: 5, closing: 3, datagram: 4 },
       capacity: {
         frontends: 1,

@@ -7,6 +7,7 @@ import { readStatus, Status, type StatusData, type StatusOptions } from '../../l
 
 const data: StatusData = {
   enabled: true,
+  shadow: false,
   socketLB: {
     enabled: true,
     tracing: false,
@@ -92,6 +93,15 @@ describe('status', () => {
       lines.some((line) => /Enabled|Devices/.test(line)),
       false,
     );
+  });
+
+  it('says that it is in shadow mode, and only then', () => {
+    assert.doesNotMatch(new Status(data).format(), /Shadow/);
+    const lines = new Status({ ...data, enabled: false, shadow: true }).format().split('\n');
+    assert.deepEqual(lines.slice(1, 3), [
+      '  Status:                 False',
+      '  Shadow Mode:            Enabled',
+    ]);
   });
 
   it('is plain data for others', () => {

@@ -14,6 +14,7 @@ import {
   type HookState,
   LoadBalancer,
   type LostHook,
+  type ObservedDecision,
   type OpenOptions,
   type Query,
   type RebalanceOptions,
@@ -34,6 +35,7 @@ const open = new Map<number, LoadBalancer>();
 const deviceChanges = new Map<number, DeviceChange[]>();
 const hookEvents = new Map<number, HookEvents>();
 const destroyed = new Map<number, DestroyedSockets[]>();
+const decisions = new Map<number, ObservedDecision[]>();
 const deviceFailures = new Map<number, string[]>();
 let last = 0;
 
@@ -84,6 +86,8 @@ const functions = {
     const changes: DeviceChange[] = [];
     const failures: string[] = [];
     const sockets: DestroyedSockets[] = [];
+    const observed: ObservedDecision[] = [];
+    lb.on('decision', (decision) => observed.push(decision));
     lb.on('socketsDestroyed', (some) => sockets.push(...some));
     lb.on('devices', (change) => changes.push(change));
     lb.on('devicesFailed', ({ message }) => failures.push(message));
@@ -97,6 +101,7 @@ const functions = {
     deviceChanges.set(last, changes);
     deviceFailures.set(last, failures);
     destroyed.set(last, sockets);
+    decisions.set(last, observed);
     return last;
   },
   probe: async (options?: Parameters<typeof LoadBalancer.probe>[0]) =>
@@ -173,6 +178,9 @@ const functions = {
   /** `abortAfter`: milliseconds. */
   release: (id: number, options: ReleaseOptions = {}, abortAfter?: number) =>
     at(id).release({ ...options, ...(abortAfter && { signal: AbortSignal.timeout(abortAfter) }) }),
+  activate: (id: number) => at(id).activate(),
+  shadowDecisions: (id: number) => at(id).shadowDecisions(),
+  decisions: (id: number) => decisions.get(id) ?? [],
   close: (id: number, options?: CloseOptions) => at(id).close(options),
   /** Calls a function in a worker thread of this process, which is started for the first one. */
   inWorker(name: string, ...args: unknown[]): Promise<unknown> {
