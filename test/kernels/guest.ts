@@ -95,7 +95,7 @@ before(async () => {
 after(stop);
 
 test(`loads every program on Linux ${release()} and attaches it, by ${attachment} to devices`, async () => {
-  lb = await LoadBalancer.open({ cgroup, devices, stateDir });
+  lb = await LoadBalancer.open({ cgroup, devices, stateDir, shadow: true });
   await lb.apply(services);
   const { socketLB, devices: shown } = lb.status().data;
   assert.deepEqual(socketLB.verified, { ipv4: 'verified', ipv6: 'verified' });
@@ -114,6 +114,35 @@ test(`loads every program on Linux ${release()} and attaches it, by ${attachment
     `${device} clsact/egress bpf_lb_egress`,
   ]);
   assert.deepEqual((await filters()).sort(), attachment === 'clsact' ? clsact.sort() : []);
+});
+
+test('tells in shadow mode what it would do, and does it when activated', async () => {
+  const [{ port }] = nodePorts;
+  for (const family of families) {
+    await assert.rejects(ask(clusterIP[family], webPort));
+    await assert.rejects(client.ask(client.node[family], port));
+  }
+  const told = (await lb.shadowDecisions()).filter(({ protocol }) => protocol === 'TCP');
+  const expected = families.flatMap((family) => {
+    const at = (address: string, port: number) =>
+      family === 4 ? `${address}:${port}` : `[${address}]:${port}`;
+    const backend = at(pod.address[family], webPort);
+    return [
+      `socket web ${at(clusterIP[family], webPort)} forward ${backend}`,
+      `outside web on pod ${at(client.node[family], port)} forward ${backend}`,
+    ];
+  });
+  assert.deepEqual(
+    told
+      .map(({ via, service, frontend, verdict, backend }) =>
+        [via, service, frontend, verdict, backend].join(' '),
+      )
+      .sort(),
+    expected.sort(),
+  );
+  assert.equal(lb.metrics().counters.FLOW_CREATED, 0n);
+  await lb.activate();
+  assert.equal(lb.status().data.enabled, true);
 });
 
 for (const [name, address] of [
