@@ -30,7 +30,8 @@ export type {
   SocketExceptions,
   SocketOptions,
 } from './options';
-export type { Plan } from './plan';
+export type { BackendChange, Plan } from './plan';
+export type { SizedTable, TableNeed } from './table-needs';
 export type { Capability } from './capabilities';
 export type { KernelFeature } from './kernel-features';
 export { type Availability, type FeatureName, Probe, type ProbeData } from './probe';

@@ -127,6 +127,15 @@ export class MaglevTables {
   }
 }
 
+/** What the table of a list takes, and what tells it from those of other lists. */
+export function maglevRoom(
+  backends: readonly BackendDefinition[],
+  size: number,
+): { readonly key: string; readonly slots: number } {
+  const words = RangeAllocator.sizeClass(Math.ceil(size / slotsPerWord));
+  return { key: keyOf(identify(backends), size), slots: words * slotsPerWord };
+}
+
 function keyOf(named: readonly MaglevBackend[], size: number): string {
   return `${size} ${named.map(({ id, weight }) => `${id}*${weight}`).join(' ')}`;
 }

@@ -1,7 +1,14 @@
+import { isDeepStrictEqual } from 'node:util';
+
+import { formatEndpoint } from './address';
+import { carryOver } from './carry-over';
+import { monotonicSeconds } from './clock';
+import type { DefinitionChange } from './datagram-flows';
 import type { DesiredServices } from './desired-services';
 import { type Exposure, exposureChange, type Outside } from './exposure';
-import type { ServiceDefinition } from './service-definition';
+import type { BackendDefinition, ServiceDefinition } from './service-definition';
 import type { ServiceTable } from './service-table';
+import { type SizedTable, type TableNeed, tableNeeds } from './table-needs';
 
 /** What `apply` would do with a desired state. Names are service names, in the order of the input. */
 export interface Plan {
@@ -16,37 +23,43 @@ export interface Plan {
   readonly exposed: readonly Exposure[];
   /** What they reach now and will not reach any more. */
   readonly withdrawn: readonly Exposure[];
-  /** Table entries that the desired state takes, and how many there are. */
-  readonly entries: {
-    readonly services4: { readonly need: number; readonly have: number };
-    readonly services6: { readonly need: number; readonly have: number };
-    readonly backends: { readonly need: number; readonly have: number };
-  };
+  /** What becomes of the backends of services that are added, changed and removed; not of those that keep theirs. */
+  readonly backends: readonly BackendChange[];
+  /** What the desired state takes in each table. */
+  readonly entries: Readonly<Record<SizedTable, TableNeed>>;
+}
+
+/** Backends as `address:port`. */
+export interface BackendChange {
+  readonly service: string;
+  readonly added: readonly string[];
+  /** They stay, with another state, weight or place. */
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
 }
 
 /** Compares; changes nothing. `desired` is settled. */
 export function planServices(desired: DesiredServices, table: ServiceTable, outside: Outside): Plan {
   const { definitions, failures } = desired;
-  const { capacity, records } = table;
+  const { capacity, policy, records } = table;
   const [added, changed, removed]: [string[], string[], string[]] = [[], [], []];
   const [before, after]: [ServiceDefinition[], ServiceDefinition[]] = [[], []];
-  for (const [name, definition] of desired.changes(table)) {
-    const current = records.get(name);
-    if (current) before.push(current.definition);
+  const changes = new Map<string, DefinitionChange>();
+  for (const [name, wanted] of desired.changes(table)) {
+    const current = records.get(name)?.definition;
+    const definition = current && wanted ? carryOver(current, wanted, monotonicSeconds()) : wanted;
+    if (current) before.push(current);
     if (definition) after.push(definition);
+    changes.set(name, { before: current, after: definition });
     (!definition ? removed : current ? changed : added).push(name);
   }
-  let need4 = 0;
-  let need6 = 0;
-  let backends = 0;
-  for (const definition of definitions.values()) {
-    for (const { family } of definition.frontends) {
-      if (family === 4) need4++;
-      else need6++;
-    }
-    backends += definition.backends.length;
-  }
   const exposure = exposureChange(before, after, outside);
+  const states = [...table.listed()].map(
+    (current) => changes.get(current.name) ?? { before: current, after: current },
+  );
+  for (const name of added) states.push(changes.get(name) as DefinitionChange);
+  const backends = once(() => [...changes.values()].flatMap(backendChange));
+  const entries = once(() => tableNeeds(states, policy, capacity));
   return {
     added,
     changed,
@@ -59,10 +72,35 @@ export function planServices(desired: DesiredServices, table: ServiceTable, outs
     get withdrawn() {
       return exposure().withdrawn;
     },
-    entries: {
-      services4: { need: need4, have: capacity.frontends },
-      services6: { need: need6, have: capacity.frontends },
-      backends: { need: backends, have: capacity.backends },
+    get backends() {
+      return backends();
+    },
+    get entries() {
+      return entries();
     },
   };
+}
+
+/** apply() makes plans, too, and few ask them for everything. */
+function once<T>(find: () => T): () => T {
+  let found: { readonly value: T } | undefined;
+  return () => (found ??= { value: find() }).value;
+}
+
+function backendChange({ before, after }: DefinitionChange): BackendChange[] {
+  const [old, now] = [byEndpoint(before), byEndpoint(after)];
+  const both = [...now.keys()].filter((key) => old.has(key));
+  const change = {
+    service: ((after ?? before) as ServiceDefinition).name,
+    added: [...now.keys()].filter((key) => !old.has(key)),
+    changed: both.filter((key) => !isDeepStrictEqual(old.get(key), now.get(key))),
+    removed: [...old.keys()].filter((key) => !now.has(key)),
+  };
+  return change.added.length + change.changed.length + change.removed.length > 0 ? [change] : [];
+}
+
+function byEndpoint(service: ServiceDefinition | undefined): Map<string, BackendDefinition> {
+  return new Map(
+    service?.backends.map((backend) => [formatEndpoint(backend.address, backend.port), backend]),
+  );
 }

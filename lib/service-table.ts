@@ -22,7 +22,8 @@ export interface TableCapacity {
   readonly sourceRanges?: number;
 }
 
-const defaultMaglevSlots = 2 ** 20;
+export const defaultMaglevSlots = 2 ** 20;
+export const defaultSourceRanges = 65_536;
 
 /** The numbers of each kind that were given last. */
 export interface TableState {

@@ -4,7 +4,6 @@ import { monotonicSeconds } from './clock';
 import type { DefinitionChange } from './datagram-flows';
 import type { ServiceNumbers } from './encode';
 import { LoadBalancerError, MapFullError } from './errors';
-import { defaultMaglevSize } from './maglev';
 import type { MaglevPlacement } from './maglev-tables';
 import { selectBackends } from './selection';
 import {
@@ -15,7 +14,7 @@ import {
   sameService,
 } from './service-definition';
 import { isInternal } from './internal-service';
-import type { ServiceTable } from './service-table';
+import { defaultSourceRanges, type ServiceTable } from './service-table';
 import {
   backendStores,
   deletions,
@@ -26,14 +25,13 @@ import {
   numbersOperation,
   updates,
 } from './table-image';
+import { maglevLists, maglevSize } from './table-needs';
 import type { MapOperation } from '../types/native';
 
 interface Change {
   readonly old: ServiceRecord | undefined;
   new: ServiceRecord | undefined;
 }
-
-const defaultSourceRanges = 65_536;
 
 /** There would be room if the ranges that are retired could be used: wait for a grace period and try again. */
 export class RangesPending extends Error {}
@@ -362,9 +360,9 @@ export class Transaction {
       const placed = { set, first, count, localFirst, localCount, usable, backends, weights };
       placements[family] = placed;
       if (algorithm !== 'maglev') continue;
-      const maglev = this.#maglevTable(definition, backends.slice(0, count), placements);
+      const [all, local] = maglevLists(selection);
+      const maglev = this.#maglevTable(definition, all, placements);
       placements[family] = { ...placed, maglev };
-      const local = backends.slice(localOffset);
       const localMaglev = this.#maglevTable(definition, local, placements);
       placements[family] = { ...placed, maglev, localMaglev };
     }
@@ -378,7 +376,7 @@ export class Transaction {
   ): MaglevPlacement | undefined {
     if (backends.length === 0) return undefined;
     const { maglevTables, policy, capacity, retiredEntries } = this.#table;
-    const size = definition.maglevTableSize ?? policy.maglevTableSize ?? defaultMaglevSize(backends.length);
+    const size = maglevSize(definition, policy, backends.length);
     const table = maglevTables.acquire(backends, size);
     if (table) return table;
     this.#release(placements);

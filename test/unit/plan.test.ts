@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 
+import fc from 'fast-check';
+
 import { DesiredServices } from '../../lib/desired-services';
 import { planServices } from '../../lib/plan';
 import { defineService } from '../../lib/service-definition';
@@ -56,10 +58,18 @@ describe('plan', () => {
       failed: new Map(),
       exposed: [nodePort('new', '2001:db8::1', 30004)],
       withdrawn: [nodePort('gone', '2001:db8::1', 30003)],
+      backends: [
+        { service: 'gone', added: [], changed: [], removed: ['[fd00::3]:80'] },
+        { service: 'new', added: ['[fd00::4]:80', '[fd00::5]:80'], changed: [], removed: [] },
+        { service: 'other', added: ['10.0.0.3:80'], changed: [], removed: [] },
+      ],
       entries: {
-        services4: { need: 4, have: 8 },
-        services6: { need: 2, have: 8 },
-        backends: { need: 5, have: 16 },
+        services4: { need: 4, have: 8, swap: 0 },
+        services6: { need: 2, have: 8, swap: 0 },
+        backends: { need: 5, have: 16, swap: 2 },
+        maglev: { need: 0, have: 1_048_576, swap: 0 },
+        ranges4: { need: 0, have: 65_536, swap: 0 },
+        ranges6: { need: 0, have: 65_536, swap: 0 },
       },
     });
   });
@@ -123,5 +133,102 @@ describe('plan', () => {
   it('changes nothing', () => {
     planFor([], table);
     assert.deepEqual([...table.records.keys()], ['same', 'other', 'gone']);
+  });
+
+  const someBackends = fc.uniqueArray(
+    fc.record({
+      address: fc.oneof(
+        fc.integer({ min: 1, max: 40 }).map((n) => `10.244.0.${n}`),
+        fc.integer({ min: 1, max: 40 }).map((n) => `fd00::${n}`),
+      ),
+      port: fc.constant(80),
+      state: fc.constantFrom('active' as const, 'terminating' as const, 'quarantined' as const),
+      weight: fc.constantFrom(0, 1, 1, 2),
+      local: fc.boolean(),
+      clusterWide: fc.boolean(),
+    }),
+    { maxLength: 30, selector: ({ address }) => address },
+  );
+  const someServices = fc
+    .array(
+      fc.option(
+        fc.record({
+          backends: someBackends,
+          families: fc.subarray(['10.96.0.', 'fd00:96::'], { minLength: 1 }),
+          algorithm: fc.constantFrom('random' as const, 'maglev' as const),
+          sourceRanges: fc.subarray(['192.0.2.0/24', '198.51.100.0/25', '2001:db8::/32']),
+        }),
+      ),
+      { maxLength: 5 },
+    )
+    .map((all) =>
+      all.flatMap((one, i): ServiceSpec[] =>
+        one === null
+          ? []
+          : [
+              {
+                name: `s${i}`,
+                backends: one.backends.filter(({ address }) =>
+                  one.families.some((prefix) => prefix.includes(':') === address.includes(':')),
+                ),
+                algorithm: one.algorithm,
+                sourceRanges: one.sourceRanges,
+                frontends: one.families.map((prefix) => ({
+                  type: 'LoadBalancer',
+                  address: `${prefix}${i + 1}`,
+                  port: 80,
+                })),
+              },
+            ],
+      ),
+    );
+
+  it('says of every table what is used when it has been carried out', () => {
+    fc.assert(
+      fc.property(fc.array(someServices, { minLength: 1, maxLength: 5 }), (states) => {
+        const table = new ServiceTable({ frontends: 64, backends: 4096, maglevSlots: 2 ** 22 }, new Set());
+        for (const specs of states) {
+          const { entries, removed } = planFor(specs, table);
+          const tx = new Transaction(table);
+          for (const name of removed) tx.remove(name);
+          for (const spec of specs) tx.put(defineService(spec));
+          tx.accept();
+          table.reuse(table.takeRetired());
+          const needs = Object.fromEntries(Object.entries(entries).map(([name, { need }]) => [name, need]));
+          assert.deepEqual(needs, {
+            services4: table.entries[4],
+            services6: table.entries[6],
+            backends: table.backendsUsed,
+            maglev: table.maglevTables.used,
+            ranges4: table.sourceRanges[4],
+            ranges6: table.sourceRanges[6],
+          });
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('says how much room there has to be for a service to change', () => {
+    const backends = (count: number, port: number) =>
+      Array.from({ length: count }, (_, i) => ({ address: `10.0.1.${i + 1}`, port }));
+    const web = (port: number): ServiceSpec => ({
+      ...service('web', '10.96.0.1'),
+      backends: backends(10, port),
+    });
+    for (const [capacity, fits] of [
+      [20, true],
+      [19, false],
+    ] as const) {
+      const tight = new ServiceTable({ frontends: 8, backends: capacity }, new Set());
+      const tx = new Transaction(tight);
+      tx.put(defineService(web(80)));
+      tx.accept();
+      const { need, swap, have } = planFor([web(81)], tight).entries.backends;
+      assert.deepEqual({ need, swap, have }, { need: 10, swap: 10, have: capacity });
+      const change = () => new Transaction(tight).put(defineService(web(81)));
+      if (fits) change();
+      else assert.throws(change, { code: 'ERR_BPF_MAP_FULL' });
+    }
   });
 });
