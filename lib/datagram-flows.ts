@@ -1,8 +1,8 @@
 import { flowEntries, flowEntry, type FlowEntry, flowTables } from './flow-table';
 import { frontendKey } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
-import type { ServiceTable } from './service-table';
 import { type DatagramFlow, makesDatagramsStale, staleDatagrams } from './stale-datagrams';
+import type { Services } from './stale-sockets';
 import type { Datapath, MapOperation } from '../types/native';
 
 /** A service before and after a commit; undefined: it is not there. */
@@ -14,7 +14,7 @@ export interface DefinitionChange {
 /** What {@link DatagramFlows} needs. */
 export interface DatagramFlowsContext {
   readonly datapath: Pick<Datapath, 'dump' | 'lookup' | 'commit'>;
-  readonly table: Pick<ServiceTable, 'owners' | 'records'>;
+  readonly table: Services;
   /** Does some work while no change is on its way: then the kernel has just what the table says. */
   settled(work: () => Promise<void>): Promise<void>;
 }
@@ -75,14 +75,14 @@ export class DatagramFlows {
     const { datapath } = this.#context;
     let found = false;
     for (const { map, family } of flowTables) {
-      const isStale = this.#judge(earlier);
+      const isStale = staleFlows(this.#context.table, earlier);
       const stale: Uint8Array[] = [];
       for (const entry of flowEntries(await datapath.dump(map), family))
         if (isStale(entry)) stale.push(entry.key);
       if (stale.length === 0) continue;
       found = true;
       await this.#context.settled(async () => {
-        const isStillStale = this.#judge(earlier);
+        const isStillStale = staleFlows(this.#context.table, earlier);
         const keys = stale.filter((key) => {
           const value = datapath.lookup(map, key);
           return value && isStillStale(flowEntry(key, value, family));
@@ -94,20 +94,25 @@ export class DatagramFlows {
     }
     return found;
   }
+}
 
-  /** By the services as they are now. */
-  #judge(earlier: ReadonlyMap<string, readonly ServiceDefinition[]>): (entry: FlowEntry) => boolean {
-    const { owners, records } = this.#context.table;
-    const present = [...earlier.keys()].flatMap((name) => records.get(name)?.definition ?? []);
-    const isStale = staleDatagrams(present, [...earlier.values()].flat());
-    const isOthers = ({ to }: DatagramFlow) => {
-      const owner = owners.get(frontendKey(to.address, to.port, 'UDP'));
-      return owner !== undefined && !earlier.has(owner);
-    };
-    return (entry) => {
-      if (entry.protocol !== udp || entry.isOfHost) return false;
-      const flow = { to: entry.frontend, peer: entry.backend };
-      return isStale(flow) && !isOthers(flow);
-    };
-  }
+/**
+ * Which flows have to be forgotten, now that services are these. `earlier`: by name, what those that were changed have been
+ * before.
+ */
+export function staleFlows(
+  { owners, records }: Services,
+  earlier: ReadonlyMap<string, readonly ServiceDefinition[]>,
+): (entry: FlowEntry) => boolean {
+  const present = [...earlier.keys()].flatMap((name) => records.get(name)?.definition ?? []);
+  const isStale = staleDatagrams(present, [...earlier.values()].flat());
+  const isOthers = ({ to }: DatagramFlow) => {
+    const owner = owners.get(frontendKey(to.address, to.port, 'UDP'));
+    return owner !== undefined && !earlier.has(owner);
+  };
+  return (entry) => {
+    if (entry.protocol !== udp || entry.isOfHost) return false;
+    const flow = { to: entry.frontend, peer: entry.backend };
+    return isStale(flow) && !isOthers(flow);
+  };
 }

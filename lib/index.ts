@@ -30,6 +30,7 @@ export type {
   SocketExceptions,
   SocketOptions,
 } from './options';
+export type { AffectedConnections } from './affected-connections';
 export type { BackendChange, Plan } from './plan';
 export type { SizedTable, TableNeed } from './table-needs';
 export type { Capability } from './capabilities';

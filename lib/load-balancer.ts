@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { layouts } from './abi';
 import { adoptServices } from './adoption';
+import { type AffectedConnections, affectedConnections } from './affected-connections';
 import { ApplyRun, carryOut } from './apply';
 import { findCgroup } from './cgroup';
 import { CommitQueue } from './commit-queue';
@@ -362,13 +363,36 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     }, true);
   }
 
-  /** What {@link apply} would do now. Changes nothing. */
+  /** What {@link apply} would do now. Changes nothing. {@link planConnections} tells what connections would suffer. */
   plan(desired: Iterable<ServiceSpec>): Plan {
     this.#checkOpen();
+    return planServices(this.#settle(desired), this.#table, this.#outside);
+  }
+
+  /**
+   * Which connections {@link apply} would take from their backends if it were called now; all others go on. Changes
+   * nothing. Looks at all translated sockets (see {@link sockets} for what that needs) and reads the flow tables as a whole.
+   *
+   * Rejects with a kernel error.
+   */
+  async planConnections(desired: Iterable<ServiceSpec>): Promise<readonly AffectedConnections[]> {
+    this.#checkOpen();
+    const wanted = this.#settle(desired);
+    const { sockets } = await this.sockets();
+    const changes = [...wanted.changes(this.#table)].map(([name, after]) => ({
+      before: this.#table.records.get(name)?.definition,
+      after,
+    }));
+    return attempt('read the flows', () =>
+      affectedConnections(this.#datapath, sockets, this.#table, changes),
+    );
+  }
+
+  #settle(desired: Iterable<ServiceSpec>): DesiredServices {
     const wanted = new DesiredServices(this.#options.snatPorts);
     for (const spec of desired) wanted.add(spec);
     wanted.settle(this.#table);
-    return planServices(wanted, this.#table, this.#outside);
+    return wanted;
   }
 
   /**
@@ -771,7 +795,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   async #shutDown(keep: boolean): Promise<void> {
-    await this.#settle();
+    await this.#finish();
     try {
       if (keep) return;
       this.#deviceLayer.detach();
@@ -787,7 +811,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /** After a failure to open: what an earlier process left serves on. */
   async #abandon(): Promise<void> {
     if (!this.#state?.earlier) return this.#shutDown(false);
-    await this.#settle();
+    await this.#finish();
     try {
       await this.#state.abandon();
       await this.#reservation?.release();
@@ -796,7 +820,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     }
   }
 
-  async #settle(): Promise<void> {
+  async #finish(): Promise<void> {
     this.#follower?.close();
     this.#slowStarts.close();
     this.#ending.abort(new LoadBalancerError('ERR_BPF_CLOSED', 'The LoadBalancer was closed.'));

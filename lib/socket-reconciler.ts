@@ -2,9 +2,9 @@ import { type Endpoint, formatEndpoint } from './address';
 import type { DefinitionChange } from './datagram-flows';
 import { keysOfDestination } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
-import type { ServiceTable } from './service-table';
 import { recordAt, type SocketRemoval } from './socket-removal';
 import type { Protocol } from './spec';
+import { ownerOf, type Services, staleSockets } from './stale-sockets';
 import type { RecordedSocketList, TranslatedSocket } from './translated-sockets';
 
 /** Sockets that were destroyed because their backend had gone, by the way they took. */
@@ -19,7 +19,7 @@ export interface DestroyedSockets {
 
 /** What a {@link SocketReconciler} needs, and whom it tells. */
 export interface ReconcilerContext {
-  readonly table: Pick<ServiceTable, 'owners' | 'records'>;
+  readonly table: Services;
   readonly removal: Pick<SocketRemoval, 'destroy'>;
   list(): Promise<RecordedSocketList>;
   /** Does some work while no change is on its way: then the kernel has just what the table says. */
@@ -94,9 +94,9 @@ export class SocketReconciler {
 
   async #destroyStale(gone: ReadonlyMap<string, boolean>): Promise<void> {
     const { sockets, records } = await this.#context.list();
-    if (!sockets.some(this.#judge(gone))) return;
+    if (!sockets.some(staleSockets(this.#context.table, gone))) return;
     await this.#context.settled(async () => {
-      const isStale = this.#judge(gone);
+      const isStale = staleSockets(this.#context.table, gone);
       const stale = sockets.flatMap((socket, i) => (isStale(socket) ? [recordAt(records, i)] : []));
       if (stale.length === 0) return;
       const destroyed = await this.#context.removal.destroy(stale);
@@ -104,43 +104,12 @@ export class SocketReconciler {
     });
   }
 
-  #judge(gone: ReadonlyMap<string, boolean>): (socket: TranslatedSocket) => boolean {
-    const serving = new Map<string, ReadonlySet<string>>();
-    const backendsOf = ({ name, backends }: ServiceDefinition) => {
-      let found = serving.get(name);
-      if (!found) {
-        found = new Set(backends.map(({ address, port }) => formatEndpoint(address, port)));
-        serving.set(name, found);
-      }
-      return found;
-    };
-    return (socket) => {
-      const { frontend, backend, protocol } = socket;
-      const owner = this.#ownerOf(socket);
-      if (!owner) {
-        const reset = keysOfDestination(frontend, protocol).some((key) => gone.get(key));
-        return protocol === 'UDP' || reset;
-      }
-      if (backendsOf(owner).has(formatEndpoint(backend.address, backend.port))) return false;
-      return protocol === 'UDP' || owner.resetOnRemoval;
-    };
-  }
-
-  #ownerOf({ frontend, protocol }: TranslatedSocket): ServiceDefinition | undefined {
-    const { owners, records } = this.#context.table;
-    for (const key of keysOfDestination(frontend, protocol)) {
-      const owner = owners.get(key);
-      if (owner !== undefined) return records.get(owner)?.definition;
-    }
-    return undefined;
-  }
-
   #summary(sockets: readonly TranslatedSocket[]): DestroyedSockets[] {
     const groups = new Map<string, DestroyedSockets>();
     for (const socket of sockets) {
       const { protocol, frontend, backend } = socket;
       const key = `${keysOfDestination(frontend, protocol)[0]} ${formatEndpoint(backend.address, backend.port)}`;
-      const service = this.#ownerOf(socket)?.name;
+      const service = ownerOf(this.#context.table, socket)?.name;
       const count = (groups.get(key)?.count ?? 0) + 1;
       groups.set(key, { protocol, frontend, backend, service, count });
     }

@@ -153,6 +153,7 @@ const functions = {
     }
     return {};
   },
+  planConnections: (id: number, specs: readonly ServiceSpec[]) => at(id).planConnections(specs),
   plan: (id: number, specs: readonly ServiceSpec[]) => at(id).plan(specs),
   async selectDevices(id: number, patterns?: readonly string[]) {
     await at(id).selectDevices(patterns);
