@@ -11,6 +11,8 @@ export interface WatchedLayer {
 
 export interface HookWatchOptions {
   readonly layers: readonly WatchedLayer[];
+  /** Looks at what is pinned, too, and repairs it. */
+  readonly pins?: (() => Promise<void>) | undefined;
   /** Milliseconds between two looks; 0: only when asked. */
   readonly period: number;
   /** Tries sockets out: from time to time, and after repairs. */
@@ -93,6 +95,8 @@ export class HookWatch {
         repaired = true;
       });
     }
+    const { pins } = this.#options;
+    if (pins) await attempt(pins);
     if (canary || repaired) await attempt(() => this.#options.canary());
     return failures;
   }

@@ -34,6 +34,7 @@ import {
   parseSocketExceptions,
   type SocketExceptions,
 } from './options';
+import { PinWatch } from './pin-watch';
 import { type Plan, planServices } from './plan';
 import { PortReservation } from './port-range';
 import { judge, Probe } from './probe';
@@ -84,6 +85,10 @@ export interface LoadBalancerEvents {
   hooksLost: [hooks: readonly LostHook[]];
   /** Programs that were lost are on their hooks again. */
   hooksRepaired: [hooks: readonly HookState[]];
+  /** Others have removed what is pinned in the `stateDir`, or its file system. Everything runs on, but would end with the process. */
+  stateLost: [pins: readonly string[]];
+  /** What was lost is pinned again. */
+  stateRepaired: [];
   /** Looking at hooks, putting programs back or sending a canary has failed; see `hooksLost` for when it is tried again. */
   watchFailed: [error: Error];
   /** A canary has found something else than the one before. */
@@ -127,6 +132,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   readonly #datapath: LiveDatapath;
   readonly #options: Options;
   readonly #state: StateDirectory | undefined;
+  readonly #pins: PinWatch | undefined;
   readonly #table: ServiceTable;
   readonly #queue: CommitQueue;
   readonly #datagramFlows: DatagramFlows;
@@ -158,6 +164,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#options = options;
     this.#setting = initialState(options);
     this.#state = state;
+    this.#pins = state && this.#watchPins(state);
     this.#hooks = new Hooks(native, datapath, state);
     this.#deviceLayer = new DeviceLayer(native, datapath, this.#hooks, options, (change) => {
       if (this.#opened) this.#emitLater('devices', change);
@@ -705,11 +712,25 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
           : []),
         devices,
       ],
+      pins: this.#pins && (() => this.#queue.add(() => this.#pins?.look(), true)),
       period: this.#options.watchPeriod,
       canary: () => this.#sendCanary(),
       onLost: (hooks) => this.#emitLater('hooksLost', hooks),
       onRepaired: (hooks) => this.#emitLater('hooksRepaired', hooks),
       onFailure: (error) => this.#emitLater('watchFailed', error as Error),
+    });
+  }
+
+  #watchPins(state: StateDirectory): PinWatch {
+    return new PinWatch({
+      state,
+      names: () => [...tables, ...[...this.#attached()].map(({ pin }) => pin)],
+      repair: async () => {
+        await state.regain();
+        await this.#pinAnew();
+      },
+      onLost: (names) => this.#emitLater('stateLost', names),
+      onRepaired: () => this.#emitLater('stateRepaired'),
     });
   }
 
@@ -787,7 +808,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   async #renew(): Promise<void> {
     if (this.#events) this.#watchEvents();
     /* Until it is open, nothing of this generation counts. */
-    if (!this.#opened) return;
+    if (this.#opened) await this.#pinAnew();
+  }
+
+  async #pinAnew(): Promise<void> {
     await this.#state?.renew((generation) => {
       this.#pinTables(generation);
       for (const { link, pin } of this.#attached()) link.pin(generation.pathOf(pin));
@@ -832,7 +856,8 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   }
 
   #readStatus(): Status {
-    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting);
+    const persistent = this.#pins !== undefined && !this.#pins.lost;
+    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting, persistent);
   }
 
   #checkOpen(): void {

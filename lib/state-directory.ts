@@ -20,7 +20,9 @@ const BPF_FS_MAGIC = 0xcafe4a11;
 export class StateDirectory {
   readonly #native: Native;
   readonly #path: string;
-  readonly #lock: DirectoryLock;
+  #lock: DirectoryLock;
+  /** The directory that is locked: another one may come to have its path. */
+  #place: string;
   /** What a LoadBalancer left behind that was here before; undefined: none did. */
   readonly earlier: Generation | undefined;
   #own: Generation;
@@ -29,12 +31,14 @@ export class StateDirectory {
     native: Native,
     path: string,
     lock: DirectoryLock,
+    place: string,
     earlier: Generation | undefined,
     own: Generation,
   ) {
     this.#native = native;
     this.#path = path;
     this.#lock = lock;
+    this.#place = place;
     this.earlier = earlier;
     this.#own = own;
   }
@@ -49,7 +53,6 @@ export class StateDirectory {
    * directory; that ends with its process, however it ends.
    */
   static async open(native: Native, path: string): Promise<StateDirectory> {
-    await attempt(`make the directory ${path}`, () => mkdir(path, { recursive: true, mode: 0o700 }));
     const lock = await mountAndLock(native, path);
     try {
       await keepPrivate(path);
@@ -58,7 +61,7 @@ export class StateDirectory {
       for (const generation of generations) if (await generation.isComplete()) complete.push(generation);
       const number = Math.max(0, ...generations.map((generation) => generation.number)) + 1;
       const own = await Generation.begin(native, path, number);
-      return new StateDirectory(native, path, lock, complete.at(-1), own);
+      return new StateDirectory(native, path, lock, await placeOf(path), complete.at(-1), own);
     } catch (error) {
       lock.release();
       throw error;
@@ -97,6 +100,23 @@ export class StateDirectory {
     await this.complete();
   }
 
+  /** Which of these pins others have removed, or taken away with the file system. */
+  async missing(names: Iterable<string>): Promise<string[]> {
+    const isThere = (await placeOf(this.#path).catch(() => undefined)) === this.#place;
+    const present = new Set(isThere && (await this.own.isComplete()) ? await this.own.names() : []);
+    return [...names].filter((name) => !present.has(name));
+  }
+
+  /** Mounts and locks again what others have unmounted, or mounted something else on. */
+  async regain(): Promise<void> {
+    if ((await placeOf(this.#path).catch(() => undefined)) === this.#place) return;
+    const lock = await mountAndLock(this.#native, this.#path);
+    this.#lock.release();
+    this.#lock = lock;
+    await keepPrivate(this.#path);
+    this.#place = await placeOf(this.#path);
+  }
+
   /** Unpins what this LoadBalancer has pinned, and lets go of the directory. The earlier one's serves on. */
   async abandon(): Promise<void> {
     try {
@@ -112,8 +132,14 @@ export class StateDirectory {
   }
 }
 
-/** A lock of what is mounted on the path, which two processes may be about to do at a time. */
+async function placeOf(path: string): Promise<string> {
+  const { dev, ino } = await stat(path);
+  return `${dev}:${ino}`;
+}
+
+/** A lock of what is mounted on the path, which two processes may be about to do at a time. Makes the directory. */
 async function mountAndLock(native: Native, path: string): Promise<DirectoryLock> {
+  await attempt(`make the directory ${path}`, () => mkdir(path, { recursive: true, mode: 0o700 }));
   const lock = await lockDirectory(native, path);
   if (native.filesystemType(path) === BPF_FS_MAGIC) return lock;
   try {

@@ -13,6 +13,10 @@ export interface StatusData {
   readonly enabled: boolean;
   /** New connections are decided about and left to others: all that follows says what would be, after `activate()`. */
   readonly shadow: boolean;
+  /**
+   * The process that comes next can take over: all that it needs was pinned when last looked at. False without `stateDir`.
+   */
+  readonly persistent: boolean;
   readonly socketLB: {
     /** A canary socket was translated, and all programs are on their hooks. */
     readonly enabled: boolean;
@@ -126,6 +130,7 @@ export function readStatus(
   devices: readonly Device[],
   { nodePortRange, hostNamespaceOnly, policy }: StatusOptions,
   { releasing, shadow }: Pick<SettingState, 'releasing' | 'shadow'> = { releasing: false, shadow: false },
+  persistent = false,
 ): Status {
   const verified = {
     ipv4: socketLayer?.verified[4] ?? ('off' as const),
@@ -146,6 +151,7 @@ export function readStatus(
   return new Status({
     enabled: !releasing && !shadow && (sockets || outside),
     shadow,
+    persistent,
     socketLB: {
       enabled: sockets,
       tracing: false,

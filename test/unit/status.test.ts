@@ -8,6 +8,7 @@ import { readStatus, Status, type StatusData, type StatusOptions } from '../../l
 const data: StatusData = {
   enabled: true,
   shadow: false,
+  persistent: false,
   socketLB: {
     enabled: true,
     tracing: false,

@@ -45,6 +45,8 @@ export interface HookEvents {
   readonly repaired: (readonly HookState[])[];
   readonly failed: string[];
   readonly sockets: StatusData['socketLB'][];
+  /** What was pinned: names that were lost; none: all is there again. */
+  readonly pins: (readonly string[])[];
 }
 
 let worker: Remote<NodeFunctions> | undefined;
@@ -91,10 +93,12 @@ const functions = {
     lb.on('socketsDestroyed', (some) => sockets.push(...some));
     lb.on('devices', (change) => changes.push(change));
     lb.on('devicesFailed', ({ message }) => failures.push(message));
-    const hooks: HookEvents = { lost: [], repaired: [], failed: [], sockets: [] };
+    const hooks: HookEvents = { lost: [], repaired: [], failed: [], sockets: [], pins: [] };
     lb.on('hooksLost', (lost) => hooks.lost.push(lost));
     lb.on('hooksRepaired', (repaired) => hooks.repaired.push(repaired));
     lb.on('watchFailed', ({ message }) => hooks.failed.push(message));
+    lb.on('stateLost', (pins) => hooks.pins.push(pins));
+    lb.on('stateRepaired', () => hooks.pins.push([]));
     lb.on('socketLB', (state) => hooks.sockets.push(state));
     open.set(++last, lb);
     hookEvents.set(last, hooks);
