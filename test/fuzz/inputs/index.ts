@@ -5,6 +5,7 @@ import { fuzzNative } from './native';
 import type { InputRound } from './random';
 import { fuzzRecords } from './records';
 import { fuzzRtnetlink } from './rtnetlink';
+import { fuzzSaved } from './saved';
 
 /**
  * Bytes and values that are not what they should be:
@@ -13,9 +14,10 @@ import { fuzzRtnetlink } from './rtnetlink';
  * - `native`: arguments, to every method of the addon;
  * - `records`: of the ring buffer, to the decoder of events;
  * - `rtnetlink`: messages, to the addon's parser;
+ * - `saved`: snapshot files and definitions of services, damaged, to who reads them;
  * - `frames`: packets, to the programs of devices.
  */
-export const inputKinds = ['api', 'native', 'records', 'rtnetlink', 'frames'] as const;
+export const inputKinds = ['api', 'native', 'records', 'rtnetlink', 'saved', 'frames'] as const;
 export type InputKind = (typeof inputKinds)[number];
 
 /** What has to be there is made on first use. */
@@ -32,6 +34,8 @@ export class InputFuzzer {
         return fuzzRecords(seed);
       case 'rtnetlink':
         return fuzzRtnetlink(seed);
+      case 'saved':
+        return fuzzSaved(seed);
       case 'frames':
         return fuzzFrames(seed, (this.#harness ??= await openForFrames()));
     }
