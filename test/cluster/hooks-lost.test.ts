@@ -239,7 +239,7 @@ describe('hooks that others interfere with', () => {
     });
     namespace.ip('link del lxc8');
     await lb.verify();
-    assert.deepEqual(await lb.hookEvents(), { lost: [], repaired: [], failed: [], sockets: [] });
+    assert.deepEqual(await lb.hookEvents(), { lost: [], repaired: [], failed: [], sockets: [], pins: [] });
     assert.equal((await lb.status()).devices[0]?.attached, false);
   });
 
