@@ -25,10 +25,10 @@ check_machine() {
   fi
 }
 
-# What builds (clang-19 to bzip2), what checks the code, what the tests and examples use.
+# What builds (clang-19 to bzip2), what checks the code (clang-format-19, cmake), what the tests and examples use.
 readonly packages=(
   clang-19 lld-19 llvm-19 bpftool g++ make python3 bzip2
-  clang-format-19
+  clang-format-19 cmake
   curl iproute2 nftables iptables nginx-light openssl procps util-linux
 )
 

@@ -22,14 +22,17 @@ step types node_modules/.bin/tsc --noEmit
 echo '== tests'
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
-(tests '{native,program,unit,examples}') >"$work/others" 2>&1 &
+{
+  others=0
+  (tests '{native,program,unit,examples}') || others=1
+  bash scripts/test-sanitized.sh --bounded || others=1
+  exit "$others"
+} >"$work/others" 2>&1 &
 others=$!
 failed=0
 (tests '{cluster,packaging}') | tee "$work/cluster" || failed=1
 wait "$others" || failed=1
 cat "$work/others"
 
-awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { runs++; passed += $1; failed += $3; skipped += $5 }
-  END { print "\n" passed + 0 " passed, " failed + 0 " failed, " skipped + 0 " skipped"; exit runs != 2 }' \
-  "$work/cluster" "$work/others" || failed=1
+scripts/sum-tests.sh 3 "$work/cluster" "$work/others" || failed=1
 exit "$failed"

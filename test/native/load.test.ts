@@ -10,6 +10,7 @@ import {
   numbered,
   openDescriptors,
   options,
+  repetitions,
   requireRoot,
   run,
 } from './support';
@@ -144,7 +145,7 @@ describe('native load()', () => {
   it('gives everything back at close(), which may be called twice', async () => {
     await load(light); // the thread pool and libbpf's own caches come into being
     const descriptors = openDescriptors();
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < repetitions(100); i++) {
       const datapath = await native.load(light);
       assert.ok(openDescriptors() > descriptors);
       datapath.close();

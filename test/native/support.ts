@@ -23,6 +23,11 @@ export const light: LoadOptions = {
   ),
 };
 
+/** How often to do what only chance brings about: seldom where one time shows what is wrong, as sanitizers do. */
+export function repetitions(times: number): number {
+  return process.env.BPF_LB_TEST_BOUNDED ? Math.ceil(times / 5) : times;
+}
+
 /** For a `before` hook. */
 export function requireRoot(context: Mocha.Context): void {
   if (process.getuid?.() !== 0) skip(context, 'needs root');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Link, Watch } from '../../../types/native';
-import { light, native, openDescriptors, run } from '../support';
+import { light, native, openDescriptors, repetitions, run } from '../support';
 
 const cgroup = process.argv[2] ?? '';
 const attached = () => JSON.parse(run('bpftool', '-j', 'cgroup', 'show', cgroup).trim() || '[]') as unknown[];
@@ -63,11 +63,11 @@ async function main(): Promise<void> {
   await collectUntil(() => attached().length === 0);
 
   const descriptors = openDescriptors();
-  for (let i = 0; i < 20; i++) await attachAndForget();
+  for (let i = 0; i < repetitions(20); i++) await attachAndForget();
   await collectUntil(() => openDescriptors() <= descriptors && attached().length === 0);
 
   await watchOutlivesDatapath();
-  for (let i = 0; i < 20; i++) await watchAndForget();
+  for (let i = 0; i < repetitions(20); i++) await watchAndForget();
   await collectUntil(() => openDescriptors() <= descriptors);
 }
 

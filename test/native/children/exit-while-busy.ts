@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { light, native, numbered, run } from '../support';
+import { light, native, numbered, repetitions, run } from '../support';
 
 // In a process of its own: starts operations of every kind, and leaves at once.
 async function leaveBusy(): Promise<never> {
@@ -20,7 +20,7 @@ async function leaveBusy(): Promise<never> {
 if (process.argv[2] === 'leave') {
   void leaveBusy();
 } else {
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < repetitions(5); i++) {
     assert.equal(run(process.execPath, '--import', 'tsx', __filename, 'leave'), 'busy');
   }
 }

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { Watch } from '../../../types/native';
-import { light, native, numbered, openDescriptors, run } from '../support';
+import { light, native, numbered, openDescriptors, repetitions, run } from '../support';
 
-const rounds = 15;
+const rounds = repetitions(15);
 
 /** Does one thing over and over until the thread is terminated. */
 async function work(activity: string, cgroup: string): Promise<never> {
