@@ -15,6 +15,7 @@ import { decodeCounted, type ShadowDecision } from '../../lib/shadow';
 import type { ServiceSpec } from '../../lib/spec';
 import type { Datapath } from '../../types/native';
 import { type BulkCalls, bulkCalls } from './bulk';
+import { type Tear, tear } from './tear';
 
 /*
  * Runs in a network namespace as a child of the test: loads the programs, selects the devices, and sends packets
@@ -51,6 +52,8 @@ export interface Calls extends BulkCalls {
   shadowDecisions(): Promise<(ShadowDecision & { count: number })[]>;
   /** Ends shadow mode. */
   activate(): Promise<void>;
+  /** Leaves the tables as a change in its middle does; returns how many elements that concerns. */
+  tear(what: Tear): Promise<number>;
   /** Entries of a table. */
   sizeOf(map: string): Promise<number>;
   close(): Promise<void>;
@@ -156,6 +159,7 @@ const calls: Calls = {
     return counted.map((decision) => ({ ...decision, count: Number(decision.count) }));
   },
   activate: () => datapath.commit([stateOperation(options, { ...initialState(options), shadow: false })]),
+  tear: (what) => tear(datapath, what, options.capacity.backends),
   sizeOf: async (map) => (await datapath.dump(map)).count,
   close() {
     layer.detach();
