@@ -18,15 +18,21 @@ import { specsOf, type Swaps, tell } from '../swaps/swap';
 
 const threads = 3;
 
-/** Of the second service. */
-const weights = [1, 2, 3, 4];
+interface Kind {
+  readonly more?: Pick<ServiceSpec, 'algorithm' | 'maglevTableSize'>;
+  /** Of the places of a set; 1 each where nothing is said. */
+  readonly weights?: readonly number[];
+}
 
-const algorithms: readonly Pick<ServiceSpec, 'algorithm' | 'maglevTableSize'>[] = [
+const kinds: readonly Kind[] = [
   {},
-  {},
-  { algorithm: 'maglev', maglevTableSize: 251 },
-  { algorithm: 'least-connections' },
+  { weights: [1, 2, 3, 4] },
+  { more: { algorithm: 'maglev', maglevTableSize: 251 } },
+  { more: { algorithm: 'least-connections' } },
 ];
+
+/** Some of each kind: a commit swaps them all. */
+const services: readonly Kind[] = Array.from({ length: 3 }, () => kinds).flat();
 
 interface Choices {
   /** For each service, by the size of the set less one, by the place in the set. */
@@ -61,7 +67,7 @@ describe('backend sets that are swapped', () => {
     const agent = await start<NodeFunctions>(cleanup, { namespace }, 'agent.ts');
     const id = await agent.open({ cgroup, capacity: smallCapacity });
     const swaps: Swaps = {
-      services: algorithms.map((more, i) => ({
+      services: services.map(({ more }, i) => ({
         name: `service ${i}`,
         frontends: (['TCP', 'UDP'] as const).map((protocol) => ({
           type: 'ClusterIP',
@@ -72,7 +78,7 @@ describe('backend sets that are swapped', () => {
         ...more,
       })),
       port: 8080,
-      weights: { 1: weights },
+      weights: services.map(({ weights = [] }) => weights),
       file: path.join(directory, 'progress'),
       milliseconds: milliseconds + 1000,
     };
@@ -95,8 +101,8 @@ describe('backend sets that are swapped', () => {
     console.log(`      ${swapped} swaps (${rate}/s), ${checked} choices of ${threads} threads`);
     for (const [service, sizes] of choices.chosen.entries()) {
       for (const places of sizes) {
-        const shares = places.map((_, place) => swaps.weights[service]?.[place] ?? 1);
-        const isDrawn = algorithms[service]?.algorithm !== 'least-connections';
+        const shares = places.map((_, place) => services[service]?.weights?.[place] ?? 1);
+        const isDrawn = services[service]?.more?.algorithm !== 'least-connections';
         places.forEach((count, place) => {
           const [share, due] = [count / sum(places), (shares[place] as number) / sum(shares)];
           const what = `service ${service}: ${count} of ${places.join(' + ')}, due ${due}`;

@@ -8,7 +8,7 @@ export interface Swaps {
   readonly services: readonly Omit<ServiceSpec, 'backends'>[];
   readonly port: number;
   /** The weight of each place of a set, by the position of the service; 1 where it says nothing. */
-  readonly weights: Readonly<Record<number, readonly number[]>>;
+  readonly weights: readonly (readonly number[])[];
   /** See choose.c. */
   readonly file: string;
   readonly milliseconds: number;
