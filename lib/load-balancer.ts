@@ -42,7 +42,7 @@ import { readProbeFacts } from './probe-facts';
 import { tables } from './programs';
 import { type ReachReport, ReachSearch } from './reach';
 import { Rebalancing } from './rebalancing';
-import { flowsToEnd, type Release, type ReleaseOptions } from './release';
+import { type Release, type ReleaseOptions, untilReleased } from './release';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
 import { defineService, type ServiceDefinition } from './service-definition';
 import { serviceCIDROperations } from './service-cidrs';
@@ -539,8 +539,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   /**
    * Gives the services back to who else serves them, kube-proxy say, whose rules have to be there already: new
    * connections, of sockets and of packets, are left alone from now on, those that exist go on. When the last flow through
-   * devices has ended, or at the deadline, it closes, and resolves with how many were open. Sockets that were translated are
-   * not waited for: they go on without it, but a datagram socket sees its backend as the sender, and getpeername() tells it.
+   * devices and the last translated socket have ended, or at the deadline, it closes, and resolves with how many were open.
    *
    * Rejects with the reason of the `signal`, and then new connections are served again; with `ERR_BPF_INVALID_OPTION`,
    * `ERR_BPF_CLOSED` or a kernel error.
@@ -557,9 +556,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     options.signal?.throwIfAborted();
     await this.#setReleasing(true);
     try {
-      const flows = await flowsToEnd(this.#datapath, options);
+      const countSockets = async () => (await this.sockets()).sockets.length;
+      const left = await untilReleased(this.#datapath, countSockets, options);
       await this.close();
-      return { flows };
+      return left;
     } catch (error) {
       if (!this.#closed) await this.#setReleasing(false);
       throw error;

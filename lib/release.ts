@@ -7,7 +7,7 @@ import type { Datapath } from '../types/native';
 
 /** How a LoadBalancer gives the node's services back. */
 export interface ReleaseOptions {
-  /** Milliseconds that flows are given to end. Default: as long as they take. */
+  /** Milliseconds that flows and sockets are given to end. Default: as long as they take. */
   deadline?: number;
   /** Calls it off: the LoadBalancer serves as before. */
   signal?: AbortSignal;
@@ -17,27 +17,38 @@ export interface ReleaseOptions {
 export interface Release {
   /** Connections and datagram flows through devices that were still open; they are not translated any more. */
   readonly flows: number;
+  /**
+   * Sockets that were still connected to a backend, as far as `sockets()` sees them. They go on, but getpeername(), and
+   * recvfrom() of datagrams, tell the backend's address from now on.
+   */
+  readonly sockets: number;
 }
 
-/** Milliseconds between two looks at the tables, which are read as a whole. */
+/** Milliseconds between two looks, at least: the tables, and all sockets, are read as a whole. */
 const interval = 250;
+/** So many times as long as a look takes is waited before the next one, at least. */
+const leisure = 10;
 
-/** Waits until no flow is open, or until the deadline; resolves with how many are. Rejects with the signal's reason. */
-export async function flowsToEnd(
+/** Waits until nothing is open, or until the deadline; resolves with what is. Rejects with the signal's reason. */
+export async function untilReleased(
   datapath: Pick<Datapath, 'dump'>,
+  countSockets: () => Promise<number>,
   { deadline = Infinity, signal }: ReleaseOptions,
-): Promise<number> {
+): Promise<Release> {
   const end = performance.now() + deadline;
   for (;;) {
     signal?.throwIfAborted();
-    const open = await countOpen(datapath);
-    const left = end - performance.now();
-    if (open === 0 || left <= 0) return open;
-    await setTimeout(Math.min(interval, left));
+    const begin = performance.now();
+    const [flows, sockets] = [await countFlows(datapath), await countSockets()];
+    const now = performance.now();
+    if (flows + sockets === 0 || now >= end) return { flows, sockets };
+    await setTimeout(Math.min(Math.max(interval, leisure * (now - begin)), end - now), undefined, {
+      ...(signal && { signal }),
+    }).catch(() => signal?.throwIfAborted());
   }
 }
 
-async function countOpen(datapath: Pick<Datapath, 'dump'>): Promise<number> {
+async function countFlows(datapath: Pick<Datapath, 'dump'>): Promise<number> {
   const now = monotonicSeconds();
   let open = 0;
   for (const { map, family } of flowTables) {

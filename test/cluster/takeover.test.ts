@@ -123,7 +123,7 @@ describe('taking over from kube-proxy, and giving back', () => {
           assert.equal(counts.PACKET_LEFT, 0);
           await ours.end();
         }
-        assert.deepEqual(await released, { flows: 0 });
+        assert.deepEqual(await released, { flows: 0, sockets: 0 });
         for (const [name, host, to] of all) {
           const { failed } = await (await host.peer()).tally(to, 5);
           assert.deepEqual(failed, {}, name);
@@ -221,8 +221,29 @@ describe('taking over from kube-proxy, and giving back', () => {
   it('giving back ends at the deadline, with the flows that are open', async () => {
     const lb = await open();
     for (const [, host, to] of families.flatMap(ways)) await talk(host, to);
-    assert.deepEqual(await lb.release({ deadline: 0 }), { flows: 4 * (4 + 3) });
+    assert.deepEqual(await lb.release({ deadline: 0 }), { flows: 4 * (4 + 3), sockets: 0 });
     await assert.rejects(lb.metrics(), { code: 'ERR_BPF_CLOSED' });
+  });
+
+  it('giving back waits for sockets, too, and tells how many are left at the deadline', async () => {
+    const lb = await open();
+    const [node] = cluster.nodes;
+    const peer = await node.peer();
+    const sockets = await Promise.all(
+      families.map(async (family) => {
+        const to = { address: clusterIP[family], port };
+        const { id } = await peer.open(to);
+        const udp = await peer.connectUdp(to, { type: udpType(to.address) });
+        cluster.cleanupEach.add(() => peer.closeUdp(udp));
+        return { to, id, udp };
+      }),
+    );
+    await assert.rejects(lb.release({}, 600), { name: 'TimeoutError' });
+    const released = lb.release({ deadline: 2000 });
+    await eventually(async () => assert.equal((await lb.status()).enabled, false));
+    for (const { to, udp } of sockets) assert.deepEqual((await peer.askUdp(udp)).peer, to);
+    for (const { id } of sockets) await peer.dropConnection(id);
+    assert.deepEqual(await released, { flows: 0, sockets: families.length });
   });
 
   it('giving back may be called off', async () => {
