@@ -11,8 +11,8 @@ export interface WatchedLayer {
 
 export interface HookWatchOptions {
   readonly layers: readonly WatchedLayer[];
-  /** Looks at what is pinned, too, and repairs it. */
-  readonly pins?: (() => Promise<void>) | undefined;
+  /** Look at what else others may have taken away, and repair it. */
+  readonly others?: readonly (() => Promise<void>)[];
   /** Milliseconds between two looks; 0: only when asked. */
   readonly period: number;
   /** Tries sockets out: from time to time, and after repairs. */
@@ -95,8 +95,7 @@ export class HookWatch {
         repaired = true;
       });
     }
-    const { pins } = this.#options;
-    if (pins) await attempt(pins);
+    for (const look of this.#options.others ?? []) await attempt(look);
     if (canary || repaired) await attempt(() => this.#options.canary());
     return failures;
   }

@@ -41,6 +41,7 @@ import { judge, Probe } from './probe';
 import { readProbeFacts } from './probe-facts';
 import { tables } from './programs';
 import { type ReachReport, ReachSearch } from './reach';
+import { ReachWatch } from './reach-watch';
 import { Rebalancing } from './rebalancing';
 import { type Release, type ReleaseOptions, untilReleased } from './release';
 import { Service, type ServiceChanges, type ServiceOwner, specOf } from './service';
@@ -50,7 +51,7 @@ import { ServiceList } from './service-list';
 import { isInternal } from './internal-service';
 import { ServiceTable } from './service-table';
 import { initialState, type SettingState, settingsOperation, stateOperation } from './settings';
-import { SocketExceptionTable } from './socket-exceptions';
+import { type ResolvedExceptions, SocketExceptionTable } from './socket-exceptions';
 import { DecisionModule } from './simulator/decision-module';
 import { Explainer } from './simulator/explainer';
 import { KernelTables } from './simulator/kernel-tables';
@@ -89,10 +90,22 @@ export interface LoadBalancerEvents {
   stateLost: [pins: readonly string[]];
   /** What was lost is pinned again. */
   stateRepaired: [];
-  /** Looking at hooks, putting programs back or sending a canary has failed; see `hooksLost` for when it is tried again. */
+  /**
+   * Paths of `socketLB.except` or `exceptSockets()` lead to nothing any more. What they led to stays excepted. Those under
+   * `/proc` mean the namespace that they led to at first, and are not looked at again.
+   */
+  exceptionsLost: [paths: readonly string[]];
+  /** Paths lead to something again, or to something else, which is excepted from now on. */
+  exceptionsRepaired: [paths: readonly string[]];
+  /**
+   * Looking at hooks, putting programs back, sending a canary, or a search of `reachPeriod` has failed; see `hooksLost` for
+   * when it is tried again.
+   */
   watchFailed: [error: Error];
   /** A canary has found something else than the one before. */
   socketLB: [state: StatusData['socketLB']];
+  /** With `reachPeriod`: a search has found other workloads that are not reached than the one before; the first, some. */
+  unreached: [report: ReachReport];
   /** Sockets were destroyed because their backend, their frontend or their service had gone. */
   socketsDestroyed: [destroyed: readonly DestroyedSockets[]];
   /** Sockets could not be looked for or not be destroyed; it is tried again every `socketReconcilePeriod`. */
@@ -105,6 +118,9 @@ export interface LoadBalancerEvents {
   /** In shadow mode, a decision about a new connection. At most 100 a second; `shadowDecisions()` has counts of all. */
   decision: [decision: ObservedDecision];
 }
+
+/** Milliseconds that a search for workloads may take. */
+const searchTimeout = 10_000;
 
 /** For {@link LoadBalancer.apply}. */
 export interface ApplyOptions {
@@ -149,6 +165,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
   #follower: NetworkFollower | undefined;
   #events: Watch | undefined;
   #hookWatch: HookWatch | undefined;
+  #reachWatch: ReachWatch | undefined;
   readonly #exceptions: SocketExceptionTable;
   #setting: SettingState;
   #patterns: readonly string[] = [];
@@ -261,6 +278,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       lb.#hooks.settle();
       lb.#opened = true;
       lb.#hookWatch = lb.#watchHooks();
+      if (lb.#socketLayer && lb.#options.reachPeriod > 0) lb.#reachWatch = lb.#watchReach(lb.#socketLayer);
       return lb;
     } catch (error) {
       await (lb.#closed ??= lb.#abandon());
@@ -494,7 +512,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
    *
    * Rejects with `ERR_BPF_INVALID_OPTION` when the LoadBalancer was opened with `socketLB: false`, and kernel errors.
    */
-  async unreached({ timeout = 10_000 }: { timeout?: number } = {}): Promise<ReachReport> {
+  async unreached({ timeout = searchTimeout }: { timeout?: number } = {}): Promise<ReachReport> {
     this.#checkOpen();
     if (!this.#socketLayer) {
       throw new LoadBalancerError(
@@ -505,15 +523,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     if (typeof timeout !== 'number' || !(timeout > 0)) {
       throw new LoadBalancerError('ERR_BPF_INVALID_OPTION', `unreached: timeout: ${timeout} is no time.`);
     }
-    const context = {
-      native: this.#native,
-      hooks: this.#hooks,
-      cgroup: this.#socketLayer.cgroup,
-      canaryPort: this.#socketLayer.canaryPort,
-      hostNamespaceOnly: this.#options.hostNamespaceOnly,
-      excepts: (cgroups: readonly bigint[], netns: bigint) => this.#exceptions.excepts(cgroups, netns),
-    };
-    return attempt('look for workloads', () => new ReachSearch(context, timeout).run());
+    return this.#searchUnreached(this.#socketLayer, timeout);
   }
 
   /** What the programs counted, and how full the tables are. */
@@ -668,13 +678,27 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
 
   async #setExceptions(exceptions: Required<SocketExceptions>): Promise<void> {
     await this.#queue.add(async () => {
-      const keys = await this.#exceptions.resolve(exceptions);
-      const change = this.#exceptions.change(keys);
-      await attempt('write the exceptions of socketLB', () =>
-        this.#changeSetting({ socketExceptions: keys.size > 0 }, change),
-      );
-      this.#exceptions.accept(keys);
+      const resolved = await this.#exceptions.resolve(exceptions);
+      await this.#writeExceptions(resolved);
+      this.#exceptions.accept(resolved);
     }, true);
+  }
+
+  /** What was made again under the same path is left alone, too. */
+  async #followExceptions(): Promise<void> {
+    const { exceptions, missing, lost, found } = await this.#exceptions.follow();
+    if (lost.length === 0 && found.length === 0) return;
+    await this.#writeExceptions(exceptions);
+    this.#exceptions.accept(exceptions, missing);
+    if (lost.length > 0) this.#emitLater('exceptionsLost', lost);
+    if (found.length > 0) this.#emitLater('exceptionsRepaired', found);
+  }
+
+  async #writeExceptions(exceptions: ResolvedExceptions): Promise<void> {
+    const change = this.#exceptions.change(exceptions);
+    await attempt('write the exceptions of socketLB', () =>
+      this.#changeSetting({ socketExceptions: exceptions.size > 0 }, change),
+    );
   }
 
   async #setReleasing(releasing: boolean): Promise<void> {
@@ -712,7 +736,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
           : []),
         devices,
       ],
-      pins: this.#pins && (() => this.#queue.add(() => this.#pins?.look(), true)),
+      others: [() => this.#pins?.look(), () => this.#followExceptions()].map(
+        (look) => () => this.#queue.add(look, true),
+      ),
       period: this.#options.watchPeriod,
       canary: () => this.#sendCanary(),
       onLost: (hooks) => this.#emitLater('hooksLost', hooks),
@@ -732,6 +758,28 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
       onLost: (names) => this.#emitLater('stateLost', names),
       onRepaired: () => this.#emitLater('stateRepaired'),
     });
+  }
+
+  #watchReach(layer: SocketLayer): ReachWatch {
+    return new ReachWatch({
+      period: this.#options.reachPeriod,
+      search: () => this.#searchUnreached(layer, searchTimeout),
+      onChange: (report) => this.#emitLater('unreached', report),
+      onFailure: (error) => this.#emitLater('watchFailed', error as Error),
+    });
+  }
+
+  #searchUnreached({ cgroup, canaryPort }: SocketLayer, timeout: number): Promise<ReachReport> {
+    const context = {
+      native: this.#native,
+      hooks: this.#hooks,
+      cgroup,
+      canaryPort,
+      hostNamespaceOnly: this.#options.hostNamespaceOnly,
+      closed: this.#ending.signal,
+      excepts: (cgroups: readonly bigint[], netns: bigint) => this.#exceptions.excepts(cgroups, netns),
+    };
+    return attempt('look for workloads', () => new ReachSearch(context, timeout).run());
   }
 
   async #sendCanary(): Promise<void> {
@@ -850,14 +898,17 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     this.#ending.abort(new LoadBalancerError('ERR_BPF_CLOSED', 'The LoadBalancer was closed.'));
     this.#events?.close();
     await this.#hookWatch?.close();
+    await this.#reachWatch?.close();
     await this.#queue.idle();
     await this.#datagramFlows.idle();
     await this.#socketReconciler?.stop();
   }
 
   #readStatus(): Status {
-    const persistent = this.#pins !== undefined && !this.#pins.lost;
-    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting, persistent);
+    return readStatus(this.#socketLayer, this.devices, this.#options, this.#setting, {
+      persistent: this.#pins !== undefined && !this.#pins.lost,
+      exceptionsLost: this.#exceptions.missing,
+    });
   }
 
   #checkOpen(): void {

@@ -98,6 +98,11 @@ export interface OpenOptions {
    * that could not be done when it went. Default 60000; 0: only when backends go.
    */
   socketReconcilePeriod?: number;
+  /**
+   * Milliseconds from one search for workloads that socket translation does not reach to the next; the event `unreached` tells
+   * when others are found than before. See `unreached()` for what it takes. Default 0: only `unreached()` searches.
+   */
+  reachPeriod?: number;
   /** Shown by `status()`; inclusive. Default `[30000, 32767]`. */
   nodePortRange?: readonly [min: number, max: number];
   /**
@@ -204,6 +209,7 @@ export interface Options {
   readonly stateDir: string | undefined;
   readonly watchPeriod: number;
   readonly socketReconcilePeriod: number;
+  readonly reachPeriod: number;
   readonly nodePortRange: readonly [number, number];
   readonly snatPorts: readonly [number, number];
   readonly existingConnections: 'take' | 'leave';
@@ -368,6 +374,7 @@ export function parseOptions(options: OpenOptions): Options {
       0,
       86_400_000,
     ),
+    reachPeriod: integer('reachPeriod', options.reachPeriod ?? 0, 0, 86_400_000),
     watchPeriod: integer('watchPeriod', options.watchPeriod ?? 5000, 0, 86_400_000),
     nodePortRange,
     snatPorts: portRange('snatPorts', options.snatPorts ?? defaultSnatPorts(nodePortRange)),

@@ -53,6 +53,8 @@ export interface ReachContext {
   readonly cgroup: string;
   readonly canaryPort: number;
   readonly hostNamespaceOnly: boolean;
+  /** Ends the search. */
+  readonly closed: AbortSignal;
   /** Whether sockets of one of these cgroups, or of the namespace, are left alone. */
   excepts(cgroups: readonly bigint[], netnsCookie: bigint): boolean;
 }
@@ -73,7 +75,7 @@ export class ReachSearch {
   /** `timeout`: milliseconds. */
   constructor(context: ReachContext, timeout: number) {
     this.#context = context;
-    this.#deadline = new Deadline(timeout);
+    this.#deadline = new Deadline(timeout, context.closed);
   }
 
   async run(): Promise<ReachReport> {

@@ -7,28 +7,82 @@ import { attempt, LoadBalancerError } from './errors';
 import type { SocketExceptions } from './options';
 import type { MapOperation, Native } from '../types/native';
 
-/** The kernel's table of namespaces and cgroups whose sockets are left alone. */
-export class SocketExceptionTable {
-  readonly #native: Native;
-  /** By the key's bytes, as text. */
-  #keys: ReadonlyMap<string, Uint8Array> = new Map();
+/** Whose sockets are left alone. */
+interface Exception {
+  readonly kind: 'cgroups' | 'netns';
+  /** What the path led to when it was looked up last. */
+  readonly key: Uint8Array;
+}
 
-  constructor(native: Native) {
+/** Exceptions by their path. */
+export type ResolvedExceptions = ReadonlyMap<string, Exception>;
+
+/** What has become of the paths of exceptions. */
+export interface FollowedExceptions {
+  readonly exceptions: ResolvedExceptions;
+  /** Paths that lead to nothing. What they led to stays excepted: a namespace may live on without a name. */
+  readonly missing: readonly string[];
+  /** Those of them that have led to something until now. */
+  readonly lost: readonly string[];
+  /** Paths that lead to something again, or to something else. */
+  readonly found: readonly string[];
+}
+
+/**
+ * The kernel's table of namespaces and cgroups whose sockets are left alone. Their ids are never given again, so that an
+ * entry of one that is gone hurts nobody.
+ */
+export class SocketExceptionTable {
+  readonly #native: Pick<Native, 'netnsOf'>;
+  #exceptions: ResolvedExceptions = new Map();
+  /** What the table has, by the key's bytes as text. */
+  #keys: ReadonlyMap<string, Uint8Array> = new Map();
+  #missing: ReadonlySet<string> = new Set();
+
+  constructor(native: Pick<Native, 'netnsOf'>) {
     this.#native = native;
+  }
+
+  /** Paths that lead to nothing, as far as was looked. */
+  get missing(): readonly string[] {
+    return [...this.#missing];
   }
 
   /** What an earlier process left in the table. */
   adopt(dump: Dump): void {
-    this.#keys = new Map(Array.from(elementsOf(dump), ({ key }) => [Buffer.from(key).toString('hex'), key]));
+    this.#keys = byText(Array.from(elementsOf(dump), ({ key }) => key));
   }
 
   /** Finds out who is meant; throws `ERR_BPF_INVALID_OPTION` for a path that is not there. */
-  async resolve({ cgroups, netns }: Required<SocketExceptions>): Promise<ReadonlyMap<string, Uint8Array>> {
-    const keys = [
-      ...(await Promise.all(cgroups.map((path) => this.#cgroupKey(path)))),
-      ...(await Promise.all(netns.map((path) => this.#netnsKey(path)))),
+  async resolve({ cgroups, netns }: Required<SocketExceptions>): Promise<ResolvedExceptions> {
+    const named = [
+      ...cgroups.map((path) => ({ kind: 'cgroups', path }) as const),
+      ...netns.map((path) => ({ kind: 'netns', path }) as const),
     ];
-    return new Map(keys.map((key) => [Buffer.from(key).toString('hex'), key]));
+    return new Map(
+      await Promise.all(
+        named.map(async ({ kind, path }) => [path, { kind, key: await this.#keyOf(kind, path) }] as const),
+      ),
+    );
+  }
+
+  /** Looks where the paths lead to now. Writes nothing. */
+  async follow(): Promise<FollowedExceptions> {
+    const exceptions = new Map(this.#exceptions);
+    const missing: string[] = [];
+    const found: string[] = [];
+    for (const [path, { kind, key }] of this.#exceptions) {
+      /* Process ids are given again: this path may lead to somebody else's namespace by now. */
+      if (path.startsWith('/proc/')) continue;
+      const now = await this.#keyOf(kind, path).catch(() => undefined);
+      if (!now) {
+        missing.push(path);
+        continue;
+      }
+      exceptions.set(path, { kind, key: now });
+      if (this.#missing.has(path) || !Buffer.from(now).equals(key)) found.push(path);
+    }
+    return { exceptions, missing, lost: missing.filter((path) => !this.#missing.has(path)), found };
   }
 
   /** Whether sockets of a namespace, or of a cgroup with all that are above it, are left alone. */
@@ -37,12 +91,13 @@ export class SocketExceptionTable {
       encodeException(ExceptionKind.NETNS, netnsCookie),
       ...cgroups.map((id) => encodeException(ExceptionKind.CGROUP, id)),
     ];
-    return keys.some((key) => this.#keys.has(Buffer.from(key).toString('hex')));
+    return keys.some((key) => this.#keys.has(textOf(key)));
   }
 
   /** The operations that make the table what was resolved. */
-  change(to: ReadonlyMap<string, Uint8Array>): MapOperation[] {
+  change(exceptions: ResolvedExceptions): MapOperation[] {
     const map = 'exceptions';
+    const to = keysOf(exceptions);
     const added = [...to].filter(([text]) => !this.#keys.has(text)).map(([, key]) => key);
     const gone = [...this.#keys].filter(([text]) => !to.has(text)).map(([, key]) => key);
     const operations: MapOperation[] = [];
@@ -55,22 +110,14 @@ export class SocketExceptionTable {
   }
 
   /** The kernel has it. */
-  accept(keys: ReadonlyMap<string, Uint8Array>): void {
-    this.#keys = keys;
+  accept(exceptions: ResolvedExceptions, missing: readonly string[] = []): void {
+    this.#exceptions = exceptions;
+    this.#keys = keysOf(exceptions);
+    this.#missing = new Set(missing);
   }
 
-  /** A cgroup's id is the inode of its directory. */
-  async #cgroupKey(path: string): Promise<Uint8Array> {
-    try {
-      const { ino } = await stat(path, { bigint: true });
-      return encodeException(ExceptionKind.CGROUP, ino);
-    } catch (cause) {
-      throw new LoadBalancerError(
-        'ERR_BPF_INVALID_OPTION',
-        `socketLB.except: there is no cgroup directory ${path}.`,
-        { cause },
-      );
-    }
+  #keyOf(kind: Exception['kind'], path: string): Promise<Uint8Array> {
+    return kind === 'cgroups' ? cgroupKey(path) : this.#netnsKey(path);
   }
 
   async #netnsKey(path: string): Promise<Uint8Array> {
@@ -79,4 +126,28 @@ export class SocketExceptionTable {
     );
     return encodeException(ExceptionKind.NETNS, cookie);
   }
+}
+
+/** A cgroup's id is the inode of its directory. */
+async function cgroupKey(path: string): Promise<Uint8Array> {
+  try {
+    const { ino } = await stat(path, { bigint: true });
+    return encodeException(ExceptionKind.CGROUP, ino);
+  } catch (cause) {
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_OPTION',
+      `socketLB.except: there is no cgroup directory ${path}.`,
+      { cause },
+    );
+  }
+}
+
+const textOf = (key: Uint8Array) => Buffer.from(key).toString('hex');
+
+function byText(keys: readonly Uint8Array[]): ReadonlyMap<string, Uint8Array> {
+  return new Map(keys.map((key) => [textOf(key), key]));
+}
+
+function keysOf(exceptions: ResolvedExceptions): ReadonlyMap<string, Uint8Array> {
+  return byText([...exceptions.values()].map(({ key }) => key));
 }

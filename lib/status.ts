@@ -30,6 +30,8 @@ export interface StatusData {
     readonly failure: string | undefined;
     /** Programs of others on the hooks that the canary passed, if it failed: maybe one of them is why. */
     readonly others: readonly OtherProgram[];
+    /** Paths of exceptions that led to nothing when last looked at. */
+    readonly exceptionsLost: readonly string[];
     readonly verified: { readonly ipv4: Verification | 'off'; readonly ipv6: Verification | 'off' };
   };
   readonly devices: readonly {
@@ -124,13 +126,16 @@ export type StatusOptions = Pick<Options, 'nodePortRange' | 'hostNamespaceOnly'>
   readonly policy: Pick<Options['policy'], 'algorithm' | 'maglevTableSize'>;
 };
 
+/** What was found when last looked at. */
+type Watched = Pick<StatusData, 'persistent'> & Pick<StatusData['socketLB'], 'exceptionsLost'>;
+
 /** Looks at hooks and devices now. */
 export function readStatus(
   socketLayer: SocketLayer | undefined,
   devices: readonly Device[],
   { nodePortRange, hostNamespaceOnly, policy }: StatusOptions,
   { releasing, shadow }: Pick<SettingState, 'releasing' | 'shadow'> = { releasing: false, shadow: false },
-  persistent = false,
+  { persistent, exceptionsLost }: Watched = { persistent: false, exceptionsLost: [] },
 ): Status {
   const verified = {
     ipv4: socketLayer?.verified[4] ?? ('off' as const),
@@ -160,6 +165,7 @@ export function readStatus(
       lost,
       failure: socketLayer?.failure,
       others: socketLayer?.others ?? [],
+      exceptionsLost,
       verified,
     },
     devices: shown,

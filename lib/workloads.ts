@@ -23,14 +23,16 @@ export interface WorkloadScan {
 /** When a search has to end. */
 export class Deadline {
   readonly #end: number;
+  readonly #signal: AbortSignal;
 
-  /** `timeout`: milliseconds. */
-  constructor(timeout: number) {
+  /** `timeout`: milliseconds; the signal may come first. */
+  constructor(timeout: number, signal: AbortSignal) {
     this.#end = performance.now() + timeout;
+    this.#signal = signal;
   }
 
   get isOver(): boolean {
-    return performance.now() >= this.#end;
+    return this.#signal.aborted || performance.now() >= this.#end;
   }
 }
 

@@ -56,6 +56,7 @@ describe('socket layer: attachment', () => {
       lost: [],
       failure: undefined,
       others: [],
+      exceptionsLost: [],
       verified: { ipv4: 'verified', ipv6: 'verified' },
     });
     assert.match(await lb.formatStatus(), /^ {2}Socket LB: +Enabled$/m);

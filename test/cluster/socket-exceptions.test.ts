@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 
+import { Cleanup } from '../support/cleanup';
 import { makeCgroup } from '../support/cluster/cgroup';
 import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
+import { Namespace } from '../support/cluster/namespace';
 import type { PeerFunctions } from '../support/cluster/peer';
 import { start } from '../support/cluster/process';
 import type { Remote } from '../support/cluster/rpc';
+import { run } from '../support/cluster/shell';
 import { useTwoNodes } from '../support/cluster/suite';
 import type { Node } from '../support/cluster/two-nodes';
 import { counted } from './counters';
@@ -29,6 +32,7 @@ describe('sockets that are left alone, by cgroup and by network namespace', () =
   async function open(except?: { cgroups?: string[]; netns?: string[] }): Promise<RemoteLoadBalancer> {
     const lb = await openLoadBalancer(cluster.cleanupEach, node, {
       devices: ['eth0', 'lxc+'],
+      watchPeriod: 0,
       ...(except ? { socketLB: { except } } : {}),
     });
     await lb.upsertService({
@@ -117,5 +121,79 @@ describe('sockets that are left alone, by cgroup and by network namespace', () =
       );
     }
     await assertTranslated(lb, await pod.peer(), 'per packet');
+  });
+
+  describe('made again under the same path', () => {
+    /** Whether connect() is translated, whatever comes of it: asked of a process in a cgroup below the node's. */
+    async function isTranslated(
+      lb: RemoteLoadBalancer,
+      namespace: Namespace,
+      cgroup: string,
+    ): Promise<boolean> {
+      const inside = new Cleanup();
+      try {
+        const peer = await start<PeerFunctions>(inside, { namespace, cgroup }, 'peer.ts');
+        const { SOCKET_TRANSLATED } = await counted(lb, () =>
+          peer.connectUdp({ address: clusterIP[4], port: 80 }, { type: 'udp4' }).catch(() => undefined),
+        );
+        return SOCKET_TRANSLATED > 0;
+      } finally {
+        await inside.run();
+      }
+    }
+
+    const places = {
+      cgroups: (cleanup: Cleanup) => {
+        const path = makeCgroup(cleanup, 'again', node.cgroup);
+        return {
+          path,
+          namespace: node.namespace,
+          cgroup: path,
+          remove: `rmdir ${path}`,
+          make: `mkdir ${path}`,
+        };
+      },
+      netns: (cleanup: Cleanup) => {
+        const namespace = Namespace.make(cleanup, 'again');
+        const { name } = namespace;
+        const [remove, make] = [`ip netns del ${name}`, `ip netns add ${name}`];
+        return { path: `/run/netns/${name}`, namespace, cgroup: node.cgroup, remove, make };
+      },
+    };
+
+    for (const kind of ['cgroups', 'netns'] as const) {
+      it(`${kind}: excepted again, after the loss was told`, async () => {
+        const { path, namespace, cgroup, remove, make } = places[kind](cluster.cleanupEach);
+        const lb = await open({ [kind]: [path] });
+        assert.equal(await isTranslated(lb, namespace, cgroup), false);
+        run(remove.split(' '));
+        assert.deepEqual((await lb.verify()).socketLB.exceptionsLost, [path]);
+        run(make.split(' '));
+        assert.equal(await isTranslated(lb, namespace, cgroup), true, 'it is another one');
+        assert.deepEqual((await lb.verify()).socketLB.exceptionsLost, []);
+        assert.equal(await isTranslated(lb, namespace, cgroup), false);
+        run(remove.split(' '));
+        run(make.split(' '));
+        await lb.verify();
+        assert.equal(await isTranslated(lb, namespace, cgroup), false, 'also when nobody looked meanwhile');
+        assert.deepEqual(await lb.told(), [
+          { event: 'exceptionsLost', paths: [path] },
+          { event: 'exceptionsRepaired', paths: [path] },
+          { event: 'exceptionsRepaired', paths: [path] },
+        ]);
+      });
+    }
+
+    it('a namespace without its name stays excepted', async () => {
+      const { path, namespace, cgroup, remove } = places.netns(new Cleanup());
+      const lb = await open({ netns: [path] });
+      const peer = await start<PeerFunctions>(cluster.cleanupEach, { namespace, cgroup }, 'peer.ts');
+      run(remove.split(' '));
+      assert.deepEqual((await lb.verify()).socketLB.exceptionsLost, [path]);
+      const { SOCKET_TRANSLATED } = await counted(lb, () =>
+        peer.connectUdp({ address: clusterIP[4], port: 80 }, { type: 'udp4' }).catch(() => undefined),
+      );
+      assert.equal(SOCKET_TRANSLATED, 0);
+    });
   });
 });

@@ -8,6 +8,7 @@ import { cgroupMount, makeCgroup } from '../support/cluster/cgroup';
 import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
 import { Namespace } from '../support/cluster/namespace';
 import { useTwoNodes } from '../support/cluster/suite';
+import { eventually } from '../support/eventually';
 import { attachForeign, loadForeignProgram } from './foreign-sockets';
 
 describe('workloads that socket translation does not reach', () => {
@@ -163,6 +164,25 @@ describe('workloads that socket translation does not reach', () => {
     await open({ socketLB: false });
     await assert.rejects(lb.unreached(), { code: 'ERR_BPF_INVALID_OPTION' });
     await assert.rejects(lb.unreached({ timeout: -1 }), { code: 'ERR_BPF_INVALID_OPTION' });
+  });
+
+  it('are told when there are others than before, where it is searched regularly', async () => {
+    const { cleanupEach, nodes } = cluster;
+    const beside = makeCgroup(cleanupEach, 'beside');
+    await open({ reachPeriod: 50 });
+    const reports = async () => {
+      const path = pathOf(beside);
+      const all = (await lb.told()).flatMap((told) => (told.event === 'unreached' ? [told.report] : []));
+      return all.map(({ unreached }) => unreached.filter(({ cgroup }) => cgroup === path).length);
+    };
+    await eventually(async () => assert.notEqual((await reports()).length, 0));
+    assert.equal((await reports()).at(-1), 0);
+    const elsewhere = await run(beside, nodes[0].namespace);
+    await eventually(async () => assert.equal((await reports()).at(-1), 1));
+    const exit = once(elsewhere, 'exit');
+    elsewhere.stdin?.end();
+    await exit;
+    await eventually(async () => assert.equal((await reports()).at(-1), 0));
   });
 });
 

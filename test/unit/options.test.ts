@@ -35,6 +35,7 @@ describe('options', () => {
       cgroup: undefined,
       stateDir: undefined,
       watchPeriod: 5000,
+      reachPeriod: 0,
       socketReconcilePeriod: 60_000,
       nodePortRange: [30000, 32767],
       snatPorts: [32768, 65535],
@@ -69,6 +70,7 @@ describe('options', () => {
       cgroup: '/sys/fs/cgroup/a',
       stateDir: '/sys/fs/bpf/b',
       watchPeriod: 250,
+      reachPeriod: 60_000,
       socketReconcilePeriod: 1000,
       nodePortRange: [30000, 30010],
       snatPorts: [61000, 61000],
@@ -158,6 +160,7 @@ describe('options', () => {
     cgroup: ['', 'relative', 7, '/a\0b', null],
     stateDir: ['', './x', {}, '/a\0b'],
     watchPeriod: [-1, 1.5, '5s', Infinity],
+    reachPeriod: [-1, 1.5, '5s', Infinity],
     socketReconcilePeriod: [-1, 1.5, '5s', Infinity],
     nodePortRange: [[1], [2, 1], [0, 10], [1, 70000], ['1', '2'], 30000, [1, 2, 3]],
     snatPorts: [[0, 10], [60000, 50000], [1.5, 2], 'all'],
@@ -210,6 +213,7 @@ describe('options', () => {
       'noBackend',
       'rejectsPerSecond',
       'watchPeriod',
+      'reachPeriod',
       'socketReconcilePeriod',
     ];
     const group = fc.oneof(field, fc.record({ opening: field, sockets: field }, { requiredKeys: [] }));

@@ -17,6 +17,7 @@ const data: StatusData = {
     lost: [],
     failure: undefined,
     others: [],
+    exceptionsLost: [],
     verified: { ipv4: 'verified', ipv6: 'verified' },
   },
   devices: [

@@ -17,6 +17,7 @@ import {
   type ObservedDecision,
   type OpenOptions,
   type Query,
+  type ReachReport,
   type RebalanceOptions,
   type ReleaseOptions,
   type Service,
@@ -34,6 +35,7 @@ import { type Channel, remote, type Remote, serve } from './rpc';
 const open = new Map<number, LoadBalancer>();
 const deviceChanges = new Map<number, DeviceChange[]>();
 const hookEvents = new Map<number, HookEvents>();
+const told = new Map<number, Told[]>();
 const destroyed = new Map<number, DestroyedSockets[]>();
 const decisions = new Map<number, ObservedDecision[]>();
 const deviceFailures = new Map<number, string[]>();
@@ -48,6 +50,11 @@ export interface HookEvents {
   /** What was pinned: names that were lost; none: all is there again. */
   readonly pins: (readonly string[])[];
 }
+
+/** Events of other kinds, in order. */
+export type Told =
+  | { readonly event: 'exceptionsLost' | 'exceptionsRepaired'; readonly paths: readonly string[] }
+  | { readonly event: 'unreached'; readonly report: ReachReport };
 
 let worker: Remote<NodeFunctions> | undefined;
 
@@ -100,8 +107,13 @@ const functions = {
     lb.on('stateLost', (pins) => hooks.pins.push(pins));
     lb.on('stateRepaired', () => hooks.pins.push([]));
     lb.on('socketLB', (state) => hooks.sockets.push(state));
+    const others: Told[] = [];
+    for (const event of ['exceptionsLost', 'exceptionsRepaired'] as const)
+      lb.on(event, (paths) => others.push({ event, paths }));
+    lb.on('unreached', (report) => others.push({ event: 'unreached', report }));
     open.set(++last, lb);
     hookEvents.set(last, hooks);
+    told.set(last, others);
     deviceChanges.set(last, changes);
     deviceFailures.set(last, failures);
     destroyed.set(last, sockets);
@@ -168,6 +180,7 @@ const functions = {
   /** Events since the LoadBalancer was opened. */
   deviceChanges: (id: number) => deviceChanges.get(id) ?? [],
   hookEvents: (id: number) => hookEvents.get(id) as HookEvents,
+  told: (id: number) => told.get(id) ?? [],
   deviceFailures: (id: number) => deviceFailures.get(id) ?? [],
   exposure: (id: number) => at(id).exposure(),
   formatExposure: (id: number) => formatExposures(at(id).exposure()),
