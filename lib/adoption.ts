@@ -1,6 +1,7 @@
 import { layouts, StateVersion } from './abi';
 import { type Family, families, formatAddress } from './address';
 import type { Cidr } from './cidr';
+import { ClaimedRoom } from './claimed-room';
 import { readDefinitions, type StoredDefinition } from './definition-table';
 import { type Dump, elementsOf } from './dump';
 import { encodeRange, protocolOf } from './encode';
@@ -58,16 +59,24 @@ export async function adoptServices(
   inPlace: boolean,
 ): Promise<Adoption> {
   const counted = readState(source);
-  const { definitions, parts } = readDefinitions(await source.dump('definitions'));
+  const { definitions, parts, unreadable: texts } = readDefinitions(await source.dump('definitions'));
   const entries = new Map<string, Entry>();
   const ranges = new Set<string>();
+  const unreadable: MapOperation[] = [];
+  const removeUnreadable = (map: string, keys: readonly Uint8Array[]) => {
+    if (keys.length > 0) unreadable.push({ map, kind: 'delete', keys: Buffer.concat(keys) });
+  };
+  removeUnreadable('definitions', texts);
   for (const family of families) {
-    for (const entry of readEntries(family, await source.dump(`services${family}`)))
-      entries.set(entry.frontend.key, entry);
+    const map = `services${family}`;
+    const read = readEntries(family, await source.dump(map));
+    for (const entry of read.entries) entries.set(entry.frontend.key, entry);
+    removeUnreadable(map, read.unreadable);
     for (const key of await keysOf(source, `ranges${family}`)) ranges.add(`${family}${key}`);
   }
   table.state = latest(counted, definitions, entries.values());
-  const reader = new RecordReader(source, table, entries, ranges);
+  const room = new ClaimedRoom(table.ranges.capacity);
+  const reader = new RecordReader(source, table, entries, ranges, room);
   const kept: ServiceRecord[] = [];
   const torn: ServiceRecord[] = [];
   for (const stored of definitions) {
@@ -83,13 +92,14 @@ export async function adoptServices(
   if (!inPlace) return { torn: rewritten, retired: [], leftovers: [...hints, ...addresses] };
 
   for (const [group, count] of parts) table.definitions?.adopt(group, count);
-  const retired = takeRooms(table, kept, entries.values());
+  const retired = takeRooms(table, room, kept, entries.values());
   const strays = [...entries.values()].filter(({ frontend }) => !table.owners.has(frontend.key));
   const leftovers = [
     ...hints,
     ...addresses,
     ...(await staleAddresses(source, addresses)),
     ...deletionsOf(strays.map(({ frontend }) => frontend)),
+    ...unreadable,
     ...staleRanges(ranges, kept, serviceCIDRs),
   ];
   return { torn: rewritten, retired, leftovers };
@@ -132,14 +142,20 @@ function latest(
   return { set, id, group, ranges };
 }
 
-function readEntries(family: Family, dump: Dump): Entry[] {
-  const { address, port, protocol } = family === 4 ? layouts.lb_key4.fields : layouts.lb_key6.fields;
+/** `unreadable` are keys that no frontend has. */
+function readEntries(family: Family, dump: Dump): { entries: Entry[]; unreadable: Uint8Array[] } {
+  const { size, fields } = family === 4 ? layouts.lb_key4 : layouts.lb_key6;
+  const { address, port, protocol } = fields;
   const entries: Entry[] = [];
+  const unreadable: Uint8Array[] = [];
   for (const { key, value } of elementsOf(dump)) {
     const bytes = key.subarray(address.offset, address.offset + address.size);
     const number = new DataView(key.buffer, key.byteOffset).getUint16(port.offset);
     const name = protocolOf(key[protocol.offset] as number);
-    if (!name) continue;
+    if (!name || key.subarray(protocol.offset + protocol.size, size).some(Boolean)) {
+      unreadable.push(key);
+      continue;
+    }
     const { text } = formatAddress(bytes);
     const frontend: FrontendKey = {
       family,
@@ -151,7 +167,7 @@ function readEntries(family: Family, dump: Dump): Entry[] {
     const view = new DataView(value.buffer, value.byteOffset);
     entries.push({ frontend, value, field: (field) => view.getUint32(service[field].offset, true) });
   }
-  return entries;
+  return { entries, unreadable };
 }
 
 /** Of the elements of a table, as text. */
@@ -169,17 +185,21 @@ class RecordReader {
   readonly #table: ServiceTable;
   readonly #entries: ReadonlyMap<string, Entry>;
   readonly #ranges: ReadonlySet<string>;
+  readonly #room: ClaimedRoom;
+  readonly #sets = new Set<number>();
 
   constructor(
     source: Source,
     table: ServiceTable,
     entries: ReadonlyMap<string, Entry>,
     ranges: ReadonlySet<string>,
+    room: ClaimedRoom,
   ) {
     this.#source = source;
     this.#table = table;
     this.#entries = entries;
     this.#ranges = ranges;
+    this.#room = room;
   }
 
   /** Undefined when the tables do not hold the service as it is defined. */
@@ -198,7 +218,8 @@ class RecordReader {
       ranges: first.field('ranges'),
     };
     const record = { definition, ids: entries.map(({ field }) => field('id')), numbers, placements };
-    return this.#isWritten(record, entries) ? this.#withTables(record) : undefined;
+    const isOurs = this.#isWritten(record, entries) && this.#hasRoom(record);
+    return isOurs ? this.#withTables(record) : undefined;
   }
 
   #placed(definition: ServiceDefinition, family: Family, { field }: Entry): PlacedRange {
@@ -241,6 +262,15 @@ class RecordReader {
       if (Buffer.compare(there, operation.bytes) !== 0) return false;
     }
     return keysOfRanges(record).every((key) => this.#ranges.has(key));
+  }
+
+  /** Whether nobody else has its room, nor its sets. */
+  #hasRoom({ placements }: ServiceRecord): boolean {
+    return Object.values(placements).every(({ set, first, backends }) => {
+      if (this.#sets.has(set)) return false;
+      this.#sets.add(set);
+      return this.#room.claim({ start: first, count: backends.length });
+    });
   }
 
   /** Shares the Maglev tables of the services that were read before. */
@@ -291,15 +321,16 @@ function unplaced({ group, ids, definition }: StoredDefinition, table: ServiceTa
   };
 }
 
-/** Takes what any entry refers to. Returns the ranges that are no kept service's. */
+/**
+ * Takes what any entry refers to, as far as that can be: one that is no kept service's may say anything. Returns the ranges
+ * that are no kept service's.
+ */
 function takeRooms(
   table: ServiceTable,
+  room: ClaimedRoom,
   kept: readonly ServiceRecord[],
   entries: Iterable<Entry>,
 ): RetiredRange[] {
-  const placed = kept.flatMap(({ placements }) => Object.values(placements));
-  const taken = new Map(placed.map(({ first, backends }) => [first, backends.length]));
-  const retired: RetiredRange[] = [];
   const maglev: MaglevPlacement[] = [];
   for (const { field } of entries) {
     for (const which of ['maglev', 'local_maglev'] as const) {
@@ -307,14 +338,16 @@ function takeRooms(
       if (size > 0) maglev.push({ first: field(which), size });
     }
     const start = field('first');
-    const count = Math.max(field('count'), field('local_first') + field('local_count') - start);
-    if (count === 0 || taken.has(start)) continue;
-    taken.set(start, count);
-    retired.push({ start, count });
+    room.claim({
+      start,
+      count: Math.max(field('count'), field('local_first') + field('local_count') - start),
+    });
   }
-  table.ranges.adopt(Array.from(taken, ([start, count]) => ({ start, count })));
-  table.maglevTables.adoptRoom(maglev);
-  return retired;
+  table.ranges.adopt(room.claims);
+  const tables = table.maglevTables.adoptRoom(maglev);
+  const placed = kept.flatMap(({ placements }) => Object.values(placements));
+  const used = new Set(placed.flatMap(({ first, backends }) => (backends.length > 0 ? [first] : [])));
+  return [{ start: 0, count: 0, tables }, ...room.claims.filter(({ start }) => !used.has(start))];
 }
 
 /** Removes addresses that no frontend has: `current` are those that some have. */

@@ -1,6 +1,6 @@
 import type { Endpoint } from './address';
 import type { BackendDefinition, ServiceDefinition } from './service-definition';
-import { rampAt } from './slow-start';
+import { isRamp, rampAt } from './slow-start';
 
 /**
  * What a service is when it is put in the place of an earlier one: backends that stay go on draining and go on with their slow
@@ -45,6 +45,20 @@ export function progressOf({ backends }: ServiceDefinition): Progress | undefine
     draining || ramp ? [[i, { draining, ramp }] as const] : [],
   );
   return touched.length > 0 ? (Object.fromEntries(touched) as Progress) : undefined;
+}
+
+/** Whether something that was stored is what {@link progressOf} says. */
+export function isProgress(stored: unknown): stored is Progress {
+  return (
+    typeof stored === 'object' &&
+    stored !== null &&
+    Object.values(stored as Record<string, unknown>).every((backend) => {
+      if (typeof backend !== 'object' || backend === null) return false;
+      const { draining, ramp, ...rest } = backend as { draining?: unknown; ramp?: unknown };
+      const isDraining = draining === undefined || typeof draining === 'boolean';
+      return isDraining && (ramp === undefined || isRamp(ramp)) && Object.keys(rest).length === 0;
+    })
+  );
 }
 
 /** The service with what {@link progressOf} said of it. */

@@ -1,5 +1,5 @@
 import { layouts } from './abi';
-import { type Progress, progressOf, withProgress } from './carry-over';
+import { isProgress, type Progress, progressOf, withProgress } from './carry-over';
 import { type Dump, elementsOf } from './dump';
 import type { HintChange } from './hint-table';
 import { specOf } from './service';
@@ -92,23 +92,44 @@ function textOf({ definition, ids }: ServiceRecord): Uint8Array {
   return padded;
 }
 
-/** What the table says, and how many parts there are of each group. A text that is none is left out. */
-export function readDefinitions(dump: Dump): {
-  definitions: StoredDefinition[];
-  parts: Map<number, number>;
-} {
-  const texts = new Map<number, Uint8Array[]>();
-  for (const { key: bytes, value } of elementsOf(dump)) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
+/** What the table says. */
+export interface ReadDefinitions {
+  readonly definitions: readonly StoredDefinition[];
+  /** How many parts there are of each group. */
+  readonly parts: ReadonlyMap<number, number>;
+  /** Keys of what is no definition, or none that can be read. */
+  readonly unreadable: readonly Uint8Array[];
+}
+
+interface Part {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** A text that is none is left out. */
+export function readDefinitions(dump: Dump): ReadDefinitions {
+  const texts = new Map<number, Map<number, Part>>();
+  for (const part of elementsOf(dump)) {
+    const view = new DataView(part.key.buffer, part.key.byteOffset);
     const group = view.getUint32(key.group.offset, true);
-    const parts = texts.get(group) ?? [];
-    parts[view.getUint32(key.part.offset, true)] = value;
+    const parts = texts.get(group) ?? new Map<number, Part>();
+    parts.set(view.getUint32(key.part.offset, true), part);
     texts.set(group, parts);
   }
+  const definitions: StoredDefinition[] = [];
+  const counts = new Map<number, number>();
+  const unreadable: Uint8Array[] = [];
   /* A hash table has no order; the one in which they were made is as good as any. */
-  const sorted = [...texts].sort(([a], [b]) => a - b);
-  const definitions = sorted.flatMap(([group, parts]) => parse(group, parts) ?? []);
-  return { definitions, parts: new Map([...texts].map(([group, { length }]) => [group, length])) };
+  for (const [group, parts] of [...texts].sort(([a], [b]) => a - b)) {
+    const whole: Uint8Array[] = [];
+    for (let part; (part = parts.get(whole.length));) whole.push(part.value);
+    const definition = parse(group, whole);
+    const count = definition ? whole.length : 0;
+    if (definition) definitions.push(definition);
+    if (definition) counts.set(group, count);
+    for (const [part, { key }] of parts) if (part >= count) unreadable.push(key);
+  }
+  return { definitions, parts: counts, unreadable };
 }
 
 function parse(group: number, parts: readonly Uint8Array[]): StoredDefinition | undefined {
@@ -116,8 +137,16 @@ function parse(group: number, parts: readonly Uint8Array[]): StoredDefinition | 
     const [text = ''] = Buffer.concat(parts).toString().split('\0', 1);
     const { ids, spec, progress } = JSON.parse(text) as StoredText;
     const definition = defineService(spec);
-    return { group, ids, definition: progress ? withProgress(definition, progress) : definition };
+    return {
+      group,
+      ids: Array.isArray(ids) && ids.every(isId) ? ids : [],
+      definition: isProgress(progress) ? withProgress(definition, progress) : definition,
+    };
   } catch {
     return undefined;
   }
+}
+
+function isId(id: unknown): boolean {
+  return Number.isInteger(id) && (id as number) >= 0 && (id as number) <= 0xffffffff;
 }

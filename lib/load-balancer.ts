@@ -670,9 +670,9 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     const { torn, retired, leftovers } = await attempt('read the services of an earlier process', () =>
       adoptServices(earlier, this.#table, this.#options.serviceCIDRs, inPlace),
     );
+    for (const range of retired) this.#table.retire(range);
     await this.#queue.add((tx) => torn.forEach((definition) => tx.rewrite(definition)), true);
     await attempt('clean the tables of an earlier process', () => this.#datapath.commit(leftovers));
-    for (const range of retired) this.#table.retire(range);
     for (const [name, { definition }] of this.#table.records) this.#slowStarts.follow(name, definition);
   }
 

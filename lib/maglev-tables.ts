@@ -1,4 +1,5 @@
 import { layouts, MaglevLimit } from './abi';
+import { ClaimedRoom } from './claimed-room';
 import { type MaglevBackend, maglevTable } from './maglev';
 import { RangeAllocator } from './range-allocator';
 import type { BackendDefinition } from './service-definition';
@@ -27,6 +28,12 @@ interface SharedTable extends MaglevPlacement {
   written: boolean;
 }
 
+/** One that the kernel has. */
+function adoptedTable(key: string, first: number, size: number): SharedTable {
+  const words = Math.ceil(size / slotsPerWord);
+  return { key, words, start: first / slotsPerWord, slots: noSlots, first, size, users: 1, written: true };
+}
+
 /**
  * Maglev tables by what they are made of. Services on the same pods share one, whatever their ports; a list of backends
  * that changes gets another table, and the old one is kept until nobody can be reading it.
@@ -34,6 +41,8 @@ interface SharedTable extends MaglevPlacement {
 export class MaglevTables {
   readonly #ranges: RangeAllocator;
   readonly #tables = new Map<string, SharedTable>();
+  /** Until it is known what an earlier process left. */
+  #adopted: ClaimedRoom | undefined;
 
   /** `capacity` in slots. */
   constructor(capacity: number) {
@@ -80,28 +89,27 @@ export class MaglevTables {
       shared.users++;
       return shared;
     }
-    const words = Math.ceil(size / slotsPerWord);
-    const table = {
-      key,
-      words,
-      start: first / slotsPerWord,
-      slots: noSlots,
-      first,
-      size,
-      users: 1,
-      written: true,
-    };
+    const table = adoptedTable(key, first, size);
+    if (!this.#room.claim({ start: table.start, count: table.words })) return undefined;
     this.#tables.set(key, table);
     return table;
   }
 
-  /** Takes the room of all tables that were adopted, and of `others`. Once, before any other is acquired. */
-  adoptRoom(others: readonly MaglevPlacement[]): void {
-    const words = new Map(
-      others.map(({ first, size }) => [first / slotsPerWord, Math.ceil(size / slotsPerWord)]),
-    );
-    for (const table of this.#tables.values()) words.set(table.start, table.words);
-    this.#ranges.adopt(Array.from(words, ([start, count]) => ({ start, count })));
+  /**
+   * Takes the room of all tables that were adopted, and of `others`. Once, before any other is acquired. Returns those others
+   * that are there, to be released.
+   */
+  adoptRoom(others: readonly MaglevPlacement[]): MaglevPlacement[] {
+    const there = others
+      .map(({ first, size }) => adoptedTable('', first, size))
+      .filter(({ start, words }) => this.#room.claim({ start, count: words }));
+    this.#ranges.adopt(this.#room.claims);
+    this.#adopted = undefined;
+    return there;
+  }
+
+  get #room(): ClaimedRoom {
+    return (this.#adopted ??= new ClaimedRoom(this.#ranges.capacity));
   }
 
   /** Nobody reads it for this list any more. */

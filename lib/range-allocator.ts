@@ -20,12 +20,17 @@ export class RangeAllocator {
     this.#capacity = capacity;
   }
 
+  /** Entries in all. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
   /** Entries in allocated ranges, rounding included. */
   get used(): number {
     return this.#used;
   }
 
-  /** Takes ranges that are in use already. Once, before all else. */
+  /** Takes ranges that are in use already, and do not overlap. Once, before all else. */
   adopt(ranges: Iterable<{ readonly start: number; readonly count: number }>): void {
     const taken = [...ranges].filter(({ count }) => count > 0).sort((a, b) => a.start - b.start);
     for (const { start, count } of taken) {

@@ -163,9 +163,14 @@ export class ServiceTable {
     return this.#retiredEntries;
   }
 
+  /** Whether anything waits to be used again. */
+  get hasRetired(): boolean {
+    return this.#retired.length > 0;
+  }
+
   /** Sets a range aside until no program can see it any more. */
   retire(range: RetiredRange): void {
-    if (range.count === 0) return;
+    if (range.count === 0 && !range.tables?.length) return;
     this.#retired.push(range);
     this.#retiredEntries += range.count;
   }

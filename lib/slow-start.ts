@@ -11,6 +11,15 @@ export interface Ramp {
 /** In so many steps a backend comes to its whole share. */
 export const rampSteps = 10;
 
+/** Whether something that was stored is a ramp. */
+export function isRamp(stored: unknown): stored is Ramp {
+  if (typeof stored !== 'object' || stored === null) return false;
+  const { since, step } = stored as Partial<Ramp>;
+  return (
+    Number.isFinite(since) && Number.isInteger(step) && (step as number) >= 0 && (step as number) <= rampSteps
+  );
+}
+
 /** The ramp of a backend at a time; undefined when it is over. Times and the window in seconds. */
 export function rampAt(since: number, window: number, now: number): Ramp | undefined {
   const elapsed = Math.max(0, now - since);

@@ -1,3 +1,4 @@
+import { MaglevLimit } from './abi';
 import { adoptServices } from './adoption';
 import { readDeviceTables, wildcardTexts } from './device-tables';
 import { attempt, LoadBalancerError } from './errors';
@@ -84,12 +85,13 @@ async function read(stateDir: string): Promise<Contents> {
   return attempt(`read the state in ${stateDir}`, async () => {
     const datapath = await native.load(await readerOf(native, generation));
     try {
-      const [frontends, backends] = [datapath.mapInfo('services4'), datapath.mapInfo('backends')];
+      const entries = (map: string) => datapath.mapInfo(map).maxEntries;
       const capacity = {
-        frontends: frontends.maxEntries - canaryEntries.frontends,
-        backends: backends.maxEntries - canaryEntries.backends,
+        frontends: entries('services4') - canaryEntries.frontends,
+        backends: entries('backends') - canaryEntries.backends,
+        maglevSlots: entries('maglev') * MaglevLimit.SLOTS_PER_WORD,
       };
-      const table = new ServiceTable(capacity, new Set());
+      const table = new ServiceTable(capacity, new Set(), canaryEntries.backends);
       await adoptServices(datapath, table, [], true);
       const devices = await readDeviceTables(datapath);
       const services = new ServiceList(table, ownerOf(table), (type, family) =>

@@ -375,18 +375,18 @@ export class Transaction {
     placements: Partial<Record<Family, PlacedRange>>,
   ): MaglevPlacement | undefined {
     if (backends.length === 0) return undefined;
-    const { maglevTables, policy, capacity, retiredEntries } = this.#table;
+    const { maglevTables, policy, capacity, hasRetired } = this.#table;
     const size = maglevSize(definition, policy, backends.length);
     const table = maglevTables.acquire(backends, size);
     if (table) return table;
     this.#release(placements);
-    if (retiredEntries > 0) throw new RangesPending();
+    if (hasRetired) throw new RangesPending();
     const have = capacity.maglevSlots ?? 0;
     throw new MapFullError('maglev', maglevTables.used + size, have, 'maglevSlots');
   }
 
   #noRoom(definition: ServiceDefinition): Error {
-    if (this.#table.retiredEntries > 0) return new RangesPending();
+    if (this.#table.hasRetired) return new RangesPending();
     const { capacity } = this.#table;
     const need = Math.max(this.#table.backendsUsed + definition.backends.length, capacity.backends + 1);
     return new MapFullError('backends', need, capacity.backends, 'backends');

@@ -15,7 +15,7 @@ type Kind = ComparedKind | InputKind;
 const casesPerRound: Record<ComparedKind, number> = { packets: 200, sockets: 200, simulator: 50 };
 
 /** They ask the kernel nothing. */
-const withoutRoot: readonly Kind[] = ['simulator', 'records', 'rtnetlink', 'saved'];
+const withoutRoot: readonly Kind[] = ['simulator', 'records', 'rtnetlink', 'saved', 'tables'];
 
 function isCompared(kind: Kind): kind is ComparedKind {
   return (comparedKinds as readonly Kind[]).includes(kind);

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 
 import { layouts } from '../../lib/abi';
-import { adoptServices } from '../../lib/adoption';
 import type { LoadBalancerError } from '../../lib/errors';
 import { sameService, defineService, type ServiceDefinition } from '../../lib/service-definition';
-import { defaultPolicy } from '../../lib/service-flags';
-import { ServiceTable } from '../../lib/service-table';
 import type { BackendSpec, FrontendSpec, ServiceSpec } from '../../lib';
 import { Transaction } from '../../lib/transaction';
-import { KernelTables } from './kernel-tables';
+import { adopt, assertWhole, commit, makeServiceTable, stage } from '../support/adopted-tables';
+import { KernelTables } from '../support/kernel-tables';
 
 const capacity = { frontends: 64, backends: 256, maglevSlots: 4096 };
 
@@ -29,64 +27,11 @@ const backend = (last: number, rest: Partial<BackendSpec> = {}): BackendSpec => 
 
 const backend6 = (last: number): BackendSpec => ({ address: `fd01::${last}`, port: 8080 });
 
-function makeTable(): ServiceTable {
-  return new ServiceTable(capacity, new Set(), 0, defaultPolicy, true);
-}
+const makeTable = () => makeServiceTable(capacity);
+const reopen = (kernel: KernelTables) => adopt(kernel, makeTable());
 
 function makeKernel(): KernelTables {
   return new KernelTables(capacity.backends, capacity.maglevSlots);
-}
-
-/** Stages a change of services: what is not given stays. */
-function stage(
-  table: ServiceTable,
-  specs: readonly ServiceSpec[],
-  removed: readonly string[] = [],
-): Transaction {
-  const tx = new Transaction(table);
-  for (const name of removed) tx.remove(name);
-  for (const spec of specs) tx.disown(spec.name);
-  for (const spec of specs) tx.put(defineService(spec));
-  return tx;
-}
-
-function commit(kernel: KernelTables, tx: Transaction): void {
-  kernel.run(tx.operations());
-  tx.accept();
-}
-
-/** What a process does that finds the tables. */
-async function reopen(kernel: KernelTables): Promise<ServiceTable> {
-  const table = makeTable();
-  table.portHints.adopt(kernel.read('ports', 0, 65536));
-  table.networkHints.adopt(kernel.read('networks', 0, 65536));
-  const { torn, retired, leftovers } = await adoptServices(kernel, table, [], true);
-  const tx = new Transaction(table);
-  for (const definition of torn) tx.rewrite(definition);
-  commit(kernel, tx);
-  kernel.run(leftovers);
-  for (const range of retired) table.retire(range);
-  return table;
-}
-
-/** The tables hold the services of `table`, whole, and nothing else. */
-function assertWhole(kernel: KernelTables, table: ServiceTable): void {
-  const keys = { 4: 0, 6: 0 };
-  for (const { definition, placements } of table.records.values()) {
-    for (const { family } of definition.frontends) keys[family]++;
-    for (const family of [4, 6] as const) {
-      const placed = placements[family];
-      if (!placed) continue;
-      const values = [...(kernel.hashes[`services${family}`] ?? [])];
-      const own = values
-        .map(([key]) => kernel.service(`services${family}`, key))
-        .filter((value) => value?.set === placed.set);
-      assert.equal(own.length, definition.frontends.filter((f) => f.family === family).length);
-      for (const value of own) assert.equal(value?.cluster.length, placed.count);
-    }
-  }
-  assert.equal(kernel.hashes['services4']?.size, keys[4]);
-  assert.equal(kernel.hashes['services6']?.size, keys[6]);
 }
 
 interface Case {

@@ -4,7 +4,7 @@ import { CommitQueue } from '../../lib/commit-queue';
 import { defineService } from '../../lib/service-definition';
 import { ServiceTable } from '../../lib/service-table';
 import type { Datapath, MapOperation, Native } from '../../types/native';
-import { KernelTables } from './kernel-tables';
+import { KernelTables } from '../support/kernel-tables';
 
 const service = (name: string, last: number, backends = 1) =>
   defineService({

@@ -19,7 +19,7 @@ import {
 } from '../../lib/service-definition';
 import { ServiceTable } from '../../lib/service-table';
 import { RangesPending, Transaction } from '../../lib/transaction';
-import { KernelTables } from './kernel-tables';
+import { KernelTables } from '../support/kernel-tables';
 
 const capacity = { frontends: 12, backends: 40, maglevSlots: 4000 };
 

@@ -6,6 +6,7 @@ import type { InputRound } from './random';
 import { fuzzRecords } from './records';
 import { fuzzRtnetlink } from './rtnetlink';
 import { fuzzSaved } from './saved';
+import { fuzzTables } from './tables';
 
 /**
  * Bytes and values that are not what they should be:
@@ -15,9 +16,10 @@ import { fuzzSaved } from './saved';
  * - `records`: of the ring buffer, to the decoder of events;
  * - `rtnetlink`: messages, to the addon's parser;
  * - `saved`: snapshot files and definitions of services, damaged, to who reads them;
+ * - `tables`: of services, of an earlier process, damaged, to who adopts them;
  * - `frames`: packets, to the programs of devices.
  */
-export const inputKinds = ['api', 'native', 'records', 'rtnetlink', 'saved', 'frames'] as const;
+export const inputKinds = ['api', 'native', 'records', 'rtnetlink', 'saved', 'tables', 'frames'] as const;
 export type InputKind = (typeof inputKinds)[number];
 
 /** What has to be there is made on first use. */
@@ -36,6 +38,8 @@ export class InputFuzzer {
         return fuzzRtnetlink(seed);
       case 'saved':
         return fuzzSaved(seed);
+      case 'tables':
+        return fuzzTables(seed);
       case 'frames':
         return fuzzFrames(seed, (this.#harness ??= await openForFrames()));
     }

@@ -31,7 +31,7 @@ export class Random {
 }
 
 /** Numbers that parsers stumble over. */
-const awkward = [0, 1, 3, 4, 7, 8, 15, 16, 0x7f, 0x80, 0xfe, 0xff];
+export const awkward = [0, 1, 3, 4, 7, 8, 15, 16, 0x7f, 0x80, 0xfe, 0xff];
 
 /** Some bytes changed, doubled or taken away, or an end that is missing. */
 export function mutate(random: Random, bytes: Uint8Array): Buffer {

@@ -10,7 +10,7 @@ import type { SyncTarget } from '../../../lib/kubernetes';
 import { defineService, type ServiceDefinition } from '../../../lib/service-definition';
 import { ServiceTable } from '../../../lib/service-table';
 import type { Datapath, MapOperation, Native } from '../../../types/native';
-import { KernelTables } from '../kernel-tables';
+import { KernelTables } from '../../support/kernel-tables';
 
 /** The library's own tables and transactions on plain memory, without sockets and devices. Records what is called. */
 export class MemoryLoadBalancer implements SyncTarget {

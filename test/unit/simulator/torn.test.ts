@@ -10,7 +10,7 @@ import { KernelTables } from '../../../lib/simulator/kernel-tables';
 import { parseQuery } from '../../../lib/simulator/query';
 import type { ServiceSpec } from '../../../lib/spec';
 import { Transaction } from '../../../lib/transaction';
-import { KernelTables as PlainTables } from '../kernel-tables';
+import { KernelTables as PlainTables } from '../../support/kernel-tables';
 
 const settings = settingsOperation(parseOptions({}), 0n);
 
