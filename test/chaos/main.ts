@@ -2,6 +2,7 @@ import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 
 import { Cleanup } from '../support/cleanup';
+import { sweepBpffs } from '../support/cluster/bpffs';
 import { cgroupMount, sweepCgroups } from '../support/cluster/cgroup';
 import { sweepNamespaces } from '../support/cluster/namespace';
 import { buildVariant, compileLoad } from './build';
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
   }
   sweepNamespaces();
   sweepCgroups();
+  sweepBpffs();
   compileLoad();
   let skipped = 0;
   let [passed, failed] = [0, 0];

@@ -1,12 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-
 import type { BackendSpec, OpenOptions, ServiceSpec } from '../../lib';
 import type { Family } from '../../lib/address';
 import { Cleanup } from '../support/cleanup';
 import type { NodeFunctions } from '../support/cluster/agent';
+import { mountBpffs } from '../support/cluster/bpffs';
 import { smallCapacity } from '../support/cluster/load-balancer';
 import { start } from '../support/cluster/process';
 import type { Remote } from '../support/cluster/rpc';
@@ -48,13 +44,7 @@ export class World {
     this.#cleanup = cleanup;
     this.#cluster = makeTwoNodes(cleanup);
     this.pods = this.#cluster.nodes.flatMap((node) => node.pods);
-    const stateDir = mkdtempSync(path.join(tmpdir(), 'bpf-lb-chaos-'));
-    this.#stateDir = stateDir;
-    execFileSync('mount', ['-t', 'bpf', '-o', 'mode=0700', 'bpf', stateDir]);
-    cleanup.add(() => {
-      execFileSync('umount', [stateDir]);
-      rmSync(stateDir, { recursive: true });
-    });
+    this.#stateDir = mountBpffs(cleanup, 'chaos');
     const [node] = this.#cluster.nodes;
     const { addresses } = this.#cluster.client;
     /* Answers to invented addresses go where they came from. */

@@ -1,10 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { Cleanup } from '../support/cleanup';
+import { mountBpffs, sweepBpffs } from '../support/cluster/bpffs';
 import { cgroupMount, makeCgroup, sweepCgroups } from '../support/cluster/cgroup';
 import { cycles, type Place } from './cycles';
 import { type Holdings, holdings } from './holdings';
@@ -17,6 +15,8 @@ import { type Holdings, holdings } from './holdings';
 
 /** Settled after so many cycles: what is made once is made. */
 const warmUp = 50;
+/** Tells how far it is after so many cycles. */
+const stride = 1000;
 /** What the heap may grow by in all cycles after that: the collector is in no hurry. */
 const growth = 24 * 2 ** 20;
 
@@ -37,13 +37,17 @@ async function soak(what: string, cycles: number, cycle: () => Promise<void>): P
   for (let i = 0; i < Math.min(warmUp, cycles); i++) await cycle();
   const before = await settled();
   const begin = performance.now();
-  for (let i = 0; i < cycles; i++) await cycle();
-  const seconds = (performance.now() - begin) / 1000;
+  const elapsed = () => ((performance.now() - begin) / 1000).toFixed(0);
+  for (let i = 1; i <= cycles; i++) {
+    await cycle();
+    if (i % stride === 0 && i < cycles) console.log(`${what}: ${i} of ${cycles} cycles, ${elapsed()} s`);
+  }
+  const seconds = elapsed();
   const after = await settled();
   const kept =
     after.bpf > before.bpf || after.descriptors > before.descriptors || after.threads > before.threads;
   const grown = after.rss - before.rss > growth;
-  console.log(`${what}: ${cycles} cycles in ${seconds.toFixed(0)} s`);
+  console.log(`${what}: ${cycles} cycles in ${seconds} s`);
   console.log(`  before: ${describe(before)}\n  after:  ${describe(after)}`);
   if (kept) console.log('  something is still held');
   if (grown) console.log(`  memory has grown by more than ${growth / 2 ** 20} MiB`);
@@ -52,11 +56,8 @@ async function soak(what: string, cycles: number, cycle: () => Promise<void>): P
 
 /** A cgroup, and a bpffs that goes with the run. */
 function makePlace(cleanup: Cleanup): Place {
-  const directory = mkdtempSync(path.join(tmpdir(), 'bpf-lb-soak-'));
-  cleanup.add(() => rmSync(directory, { recursive: true }));
-  execFileSync('mount', ['-t', 'bpf', '-o', 'mode=0700', 'bpf', directory]);
-  cleanup.add(() => execFileSync('umount', [directory]));
-  return { cgroup: makeCgroup(cleanup, 'soak'), stateDir: path.join(directory, 'state') };
+  const stateDir = path.join(mountBpffs(cleanup, 'soak'), 'state');
+  return { cgroup: makeCgroup(cleanup, 'soak'), stateDir };
 }
 
 async function main(): Promise<void> {
@@ -74,6 +75,7 @@ async function main(): Promise<void> {
     return;
   }
   sweepCgroups();
+  sweepBpffs();
   const cleanup = new Cleanup();
   let [passed, failed] = [0, 0];
   try {

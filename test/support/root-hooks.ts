@@ -1,3 +1,4 @@
+import { sweepBpffs } from './cluster/bpffs';
 import { sweepCgroups } from './cluster/cgroup';
 import { sweepNamespaces } from './cluster/namespace';
 import { removeSharedCluster } from './cluster/suite';
@@ -8,6 +9,7 @@ export const mochaHooks = {
     if (process.getuid?.() !== 0) return;
     sweepNamespaces();
     sweepCgroups();
+    sweepBpffs();
   },
   afterAll: removeSharedCluster,
 };
