@@ -8,6 +8,14 @@ import type { ServiceSpec } from './spec';
 import type { ServiceRecord } from './table-image';
 import type { MapOperation } from '../types/native';
 
+/** The canary's. */
+const internalParts = 4;
+
+/** Parts that there is room for: a service with ten backends takes three. */
+export function definitionParts({ frontends, backends }: { frontends: number; backends: number }): number {
+  return frontends * 2 + Math.ceil(backends / 2) + internalParts;
+}
+
 /** What is stored of a service besides what the other tables hold of it. */
 export interface StoredDefinition {
   /** Its key: see `ServiceNumbers`. */
@@ -35,10 +43,40 @@ const { size: partSize } = layouts.lb_definition;
 export class DefinitionTable {
   /** Parts in the kernel, by group. */
   readonly #parts = new Map<number, number>();
+  #used = 0;
+  #capacity: number;
+  /** Of services that are going to be written. */
+  readonly #texts = new WeakMap<ServiceRecord, Uint8Array>();
+
+  /** `capacity` in parts. */
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** There is more room. */
+  grow(capacity: number): void {
+    this.#capacity = capacity;
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Parts in the kernel. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Parts that a service needs besides those that the kernel has of it. */
+  partsMore(record: ServiceRecord): number {
+    const text = textOf(record);
+    this.#texts.set(record, text);
+    return Math.max(0, text.length / partSize - this.#partsOf(record.numbers.group));
+  }
 
   /** What the kernel holds already. */
   adopt(group: number, parts: number): void {
-    this.#parts.set(group, Math.max(parts, this.#parts.get(group) ?? 0));
+    this.#setParts(group, Math.max(parts, this.#partsOf(group)));
   }
 
   /** The operations to run before and after a change of services, which becomes the new state. */
@@ -48,22 +86,32 @@ export class DefinitionTable {
     for (const record of removed) {
       const { group } = record.numbers;
       if (fresh.delete(record)) continue;
-      before.set(group, this.#parts.get(group) ?? 0);
-      this.#parts.delete(group);
+      before.set(group, this.#partsOf(group));
+      this.#setParts(group, 0);
     }
     const [keys, values]: [Uint8Array[], Uint8Array[]] = [[], []];
     for (const record of fresh) {
       const { group } = record.numbers;
-      const text = textOf(record);
+      const text = this.#texts.get(record) ?? textOf(record);
       const parts = text.length / partSize;
       for (let part = 0; part < parts; part++) keys.push(encodeKey(group, part));
       values.push(text);
-      this.#parts.set(group, parts);
+      this.#setParts(group, parts);
     }
     const gone: Uint8Array[] = [];
     for (const [group, parts] of before)
-      for (let part = this.#parts.get(group) ?? 0; part < parts; part++) gone.push(encodeKey(group, part));
+      for (let part = this.#partsOf(group); part < parts; part++) gone.push(encodeKey(group, part));
     return { before: operation(keys, values), after: operation(gone) };
+  }
+
+  #partsOf(group: number): number {
+    return this.#parts.get(group) ?? 0;
+  }
+
+  #setParts(group: number, parts: number): void {
+    this.#used += parts - this.#partsOf(group);
+    if (parts > 0) this.#parts.set(group, parts);
+    else this.#parts.delete(group);
   }
 }
 

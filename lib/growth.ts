@@ -52,12 +52,14 @@ export class TableGrowth {
   }
 
   /** Makes room for what did not fit; false when that is not allowed. While it works, nothing may be committed. */
-  async makeRoom({ option, need }: MapFullError): Promise<boolean> {
+  async makeRoom({ map, option, need }: MapFullError): Promise<boolean> {
     const have = this.#capacity[option];
     const most = this.#options.maxCapacity[option];
-    if (have >= most || need > most) return false;
+    /* Texts have no size of their own: theirs follows from others, which grow until it is enough. */
+    const wanted = map === 'definitions' ? 0 : need;
+    if (have >= most || wanted > most) return false;
     /* One more than twice as many frontends is a power of two less one again. */
-    await this.#grow({ ...this.#capacity, [option]: Math.min(most, Math.max(need, 2 * have + 1)) });
+    await this.#grow({ ...this.#capacity, [option]: Math.min(most, Math.max(wanted, 2 * have + 1)) });
     return true;
   }
 

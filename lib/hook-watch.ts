@@ -12,7 +12,7 @@ export interface WatchedLayer {
 export interface HookWatchOptions {
   readonly layers: readonly WatchedLayer[];
   /** Look at what else others may have taken away, and repair it. */
-  readonly others?: readonly (() => Promise<void>)[];
+  readonly others?: readonly (() => Promise<unknown>)[];
   /** Milliseconds between two looks; 0: only when asked. */
   readonly period: number;
   /** Tries sockets out: from time to time, and after repairs. */
@@ -80,7 +80,7 @@ export class HookWatch {
   async #lookAtAll(canary: boolean): Promise<unknown[]> {
     const failures: unknown[] = [];
     /* What fails because everything was closed meanwhile is no failure. */
-    const attempt = async (work: () => Promise<void>) => {
+    const attempt = async (work: () => Promise<unknown>) => {
       if (this.#closed) return;
       await work().catch((error: unknown) => this.#closed || failures.push(error));
     };

@@ -736,9 +736,10 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
           : []),
         devices,
       ],
-      others: [() => this.#pins?.look(), () => this.#followExceptions()].map(
-        (look) => () => this.#queue.add(look, true),
-      ),
+      others: [
+        async () => this.#pins && this.#queue.add(() => this.#pins?.look(), true),
+        async () => this.#exceptions.isEmpty || this.#queue.add(() => this.#followExceptions(), true),
+      ],
       period: this.#options.watchPeriod,
       canary: () => this.#sendCanary(),
       onLost: (hooks) => this.#emitLater('hooksLost', hooks),

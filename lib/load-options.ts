@@ -1,4 +1,5 @@
 import { MaglevLimit } from './abi';
+import { definitionParts } from './definition-table';
 import type { Options } from './options';
 import { destroyPrograms, listPrograms, socketPrograms } from './programs';
 import type { LoadOptions } from '../types/native';
@@ -18,11 +19,6 @@ const maxLoads = 65_536;
 /** Pending flows are short-lived: a quarter of what confirmed ones have, but enough for a burst, however few flows. */
 function pendingFlows(flows: number): number {
   return Math.max(Math.ceil(flows / 4), Math.min(flows, 16_384), 4096);
-}
-
-/** Parts of definitions: a service with ten backends takes three. */
-function definitionParts({ frontends, backends }: Options['capacity']): number {
-  return frontends * 2 + Math.ceil(backends / 2);
 }
 
 /** Sizes of the kernel's tables. What only one of the two layers uses stays tiny when that layer is off. */

@@ -43,6 +43,10 @@ export class SocketExceptionTable {
     this.#native = native;
   }
 
+  get isEmpty(): boolean {
+    return this.#exceptions.size === 0;
+  }
+
   /** Paths that lead to nothing, as far as was looked. */
   get missing(): readonly string[] {
     return [...this.#missing];

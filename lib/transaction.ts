@@ -52,6 +52,9 @@ export class Transaction {
   readonly #entries: Record<Family, number> = { 4: 0, 6: 0 };
   /** Source ranges that are to be entered beside those of the table. */
   readonly #sourceRanges: Record<Family, number> = { 4: 0, 6: 0 };
+  /** Parts of texts that are to be entered beside those of the table, in all and by group. */
+  #partsMore = 0;
+  readonly #parts = new Map<number, number>();
 
   constructor(table: ServiceTable) {
     this.#table = table;
@@ -115,7 +118,9 @@ export class Transaction {
     const placements = this.#place(definition);
     const ids = definition.frontends.map((f) => idOf(f, current) ?? this.#table.nextId(definition.name));
     const numbers = this.#number(definition, current);
-    this.#replace(definition.name, current, { definition, ids, numbers, placements });
+    const record = { definition, ids, numbers, placements };
+    this.#checkText(record);
+    this.#replace(definition.name, current, record);
   }
 
   /** Returns false when there is no such service. */
@@ -228,6 +233,8 @@ export class Transaction {
     this.#owners.clear();
     this.#disowned.clear();
     this.#nodeAddresses = undefined;
+    this.#parts.clear();
+    this.#partsMore = 0;
     for (const family of families) this.#entries[family] = this.#sourceRanges[family] = 0;
   }
 
@@ -332,6 +339,21 @@ export class Transaction {
       const need = this.#table.sourceRanges[family] + this.#sourceRanges[family] + more;
       if (more > 0 && need > have) throw new MapFullError(`ranges${family}`, need, have, 'sourceRanges');
     }
+  }
+
+  /** Texts are written before what they describe, and removed after it. */
+  #checkText(record: ServiceRecord): void {
+    const { definitions } = this.#table;
+    if (!definitions || isInternal(record.definition.name)) return;
+    const { group } = record.numbers;
+    const [more, before] = [definitions.partsMore(record), this.#parts.get(group) ?? 0];
+    const need = definitions.used + this.#partsMore + more - before;
+    if (more > before && need > definitions.capacity) {
+      this.#release(record.placements);
+      throw new MapFullError('definitions', need, definitions.capacity, 'backends');
+    }
+    this.#partsMore += more - before;
+    this.#parts.set(group, more);
   }
 
   /** What belongs to the service stays; ranges that differ are entered anew beside the old ones. */

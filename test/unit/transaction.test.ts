@@ -5,6 +5,7 @@ import ipaddr from 'ipaddr.js';
 
 import { FrontendFlag, NetworkHint, PortHint, ServiceFlag } from '../../lib/abi';
 import { parseCidr } from '../../lib/cidr';
+import { definitionParts } from '../../lib/definition-table';
 import { encodeRange } from '../../lib/encode';
 import { LoadBalancerError, MapFullError } from '../../lib/errors';
 import { maglevTable } from '../../lib/maglev';
@@ -17,6 +18,7 @@ import {
   type FrontendDefinition,
   type ServiceDefinition,
 } from '../../lib/service-definition';
+import { defaultPolicy } from '../../lib/service-flags';
 import { ServiceTable } from '../../lib/service-table';
 import { RangesPending, Transaction } from '../../lib/transaction';
 import { KernelTables } from '../support/kernel-tables';
@@ -485,5 +487,48 @@ describe('transactions of the service table', () => {
     second.put(definition('a', '10.96.0.1'));
     second.accept();
     assert.equal(table.entries[4], 3);
+  });
+
+  it('refuses a service whose text has no room, and leaves the rest as it was', () => {
+    const table = new ServiceTable({ frontends: 4, backends: 4 }, new Set(), 0, defaultPolicy, true);
+    const have = definitionParts(table.capacity);
+    const service = (last: number, size: number, backendPort = 8080) =>
+      defineService({
+        name: `${last}`.padEnd(size),
+        frontends: [{ type: 'ClusterIP', address: `10.96.0.${last}`, port: 80 }],
+        backends: [{ address: '10.0.0.1', port: backendPort }],
+      });
+    const commit = (...definitions: ServiceDefinition[]) => {
+      const tx = new Transaction(table);
+      for (const definition of definitions) tx.put(definition);
+      tx.operations();
+      tx.accept();
+    };
+    /* Besides its name, the text of each has between one and two parts. */
+    commit(service(1, 256 * (have - 4)));
+    assert.equal(table.definitions?.used, have - 2);
+    commit(service(1, 256 * (have - 4), 8081));
+    assert.equal(table.definitions.used, have - 2, 'it takes the place of the old one');
+    const tx = new Transaction(table);
+    const isFull = (need: number) => (error: unknown) =>
+      error instanceof MapFullError &&
+      error.map === 'definitions' &&
+      error.need === need &&
+      error.have === have &&
+      error.option === 'backends';
+    assert.throws(() => tx.put(service(2, 1024)), isFull(have + 4));
+    tx.put(service(3, 0));
+    assert.throws(() => tx.put(service(4, 0)), isFull(have + 2));
+    tx.operations();
+    tx.accept();
+    assert.deepEqual(
+      [...table.records.keys()].map((name) => name.trim()),
+      ['1', '3'],
+    );
+    table.reuse(table.takeRetired());
+    assert.equal(table.ranges.used, 2);
+    table.grow({ frontends: 8, backends: 8 });
+    commit(service(2, 1024));
+    assert.equal(table.definitions.used, have + 6);
   });
 });
