@@ -1,8 +1,10 @@
+import { formatEndpoint } from './address';
 import { flowEntries, flowEntry, type FlowEntry, flowTables } from './flow-table';
 import { frontendKey } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
 import { type DatagramFlow, makesDatagramsStale, staleDatagrams } from './stale-datagrams';
-import type { Services } from './stale-sockets';
+import { ownerOf, type Services } from './stale-sockets';
+import { TimeSlice } from './time-slice';
 import type { Datapath, MapOperation } from '../types/native';
 
 /** A service before and after a commit; undefined: it is not there. */
@@ -33,6 +35,8 @@ export class DatagramFlows {
   readonly #context: DatagramFlowsContext;
   /** By name, since the tables were read last: what services were before a change. */
   #earlier = new Map<string, ServiceDefinition[]>();
+  #all = false;
+  #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
 
   constructor(context: DatagramFlowsContext) {
@@ -51,38 +55,57 @@ export class DatagramFlows {
     if (this.#earlier.size > 0) this.#running ??= this.#run();
   }
 
-  /** Resolves when all that was noted has been done. A table that cannot be read keeps its flows. */
-  async idle(): Promise<void> {
+  /** Judges all flows, in the background: changes may have been missed, or have been an earlier process'. */
+  reconcile(): void {
+    this.#all = true;
+    this.#running ??= this.#run();
+  }
+
+  /** Does so again and again, `period` milliseconds apart; 0: does not. */
+  start(period: number): void {
+    if (period > 0) this.#timer = setInterval(() => this.reconcile(), period).unref();
+  }
+
+  /** Resolves when all that was noted has been done. A table that cannot be read keeps its flows until the next time. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
     while (this.#running) await this.#running;
   }
 
   async #run(): Promise<void> {
-    while (this.#earlier.size > 0) {
-      const earlier = this.#earlier;
+    const { table } = this.#context;
+    while (this.#earlier.size > 0 || this.#all) {
+      const [earlier, all] = [this.#earlier, this.#all];
       this.#earlier = new Map();
-      await this.#forgetAll(earlier).catch(() => undefined);
+      this.#all = false;
+      const judge = all ? () => strandedFlows(table) : () => staleFlows(table, earlier);
+      await this.#forgetAll(judge).catch(() => undefined);
     }
     this.#running = undefined;
   }
 
   /** A packet that comes meanwhile may restore the entry that went first, from the one that is still there. */
-  async #forgetAll(earlier: ReadonlyMap<string, readonly ServiceDefinition[]>): Promise<void> {
-    for (let attempt = 0; attempt < attempts; attempt++) if (!(await this.#forget(earlier))) return;
+  async #forgetAll(judge: () => FlowJudgement): Promise<void> {
+    for (let attempt = 0; attempt < attempts; attempt++) if (!(await this.#forget(judge))) return;
   }
 
   /** Resolves with false when there was nothing to forget. */
-  async #forget(earlier: ReadonlyMap<string, readonly ServiceDefinition[]>): Promise<boolean> {
+  async #forget(judge: () => FlowJudgement): Promise<boolean> {
     const { datapath } = this.#context;
+    const slice = new TimeSlice();
     let found = false;
     for (const { map, family } of flowTables) {
-      const isStale = staleFlows(this.#context.table, earlier);
+      const dump = await datapath.dump(map);
+      const isStale = judge();
       const stale: Uint8Array[] = [];
-      for (const entry of flowEntries(await datapath.dump(map), family))
+      for (const entry of flowEntries(dump, family)) {
+        if (slice.isOver) await slice.next();
         if (isStale(entry)) stale.push(entry.key);
+      }
       if (stale.length === 0) continue;
       found = true;
       await this.#context.settled(async () => {
-        const isStillStale = staleFlows(this.#context.table, earlier);
+        const isStillStale = judge();
         const keys = stale.filter((key) => {
           const value = datapath.lookup(map, key);
           return value && isStillStale(flowEntry(key, value, family));
@@ -96,6 +119,25 @@ export class DatagramFlows {
   }
 }
 
+/** Whether a flow has to be forgotten. */
+type FlowJudgement = (entry: FlowEntry) => boolean;
+
+/** Which flows have to be forgotten, whatever was before: those that are with none of the backends of who has their frontend. */
+export function strandedFlows(services: Services): FlowJudgement {
+  const serving = new Map<ServiceDefinition, ReadonlySet<string>>();
+  return (entry) => {
+    if (entry.protocol !== udp || entry.isOfHost) return false;
+    const owner = ownerOf(services, { frontend: entry.frontend, protocol: 'UDP' });
+    if (!owner) return true;
+    let backends = serving.get(owner);
+    if (!backends) {
+      backends = new Set(owner.backends.map(({ address, port }) => formatEndpoint(address, port)));
+      serving.set(owner, backends);
+    }
+    return !backends.has(formatEndpoint(entry.backend.address, entry.backend.port));
+  };
+}
+
 /**
  * Which flows have to be forgotten, now that services are these. `earlier`: by name, what those that were changed have been
  * before.
@@ -103,7 +145,7 @@ export class DatagramFlows {
 export function staleFlows(
   { owners, records }: Services,
   earlier: ReadonlyMap<string, readonly ServiceDefinition[]>,
-): (entry: FlowEntry) => boolean {
+): FlowJudgement {
   const present = [...earlier.keys()].flatMap((name) => records.get(name)?.definition ?? []);
   const isStale = staleDatagrams(present, [...earlier.values()].flat());
   const isOthers = ({ to }: DatagramFlow) => {

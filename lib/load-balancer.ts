@@ -627,6 +627,8 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     if (!this.#setting.shadow) await this.#reservePorts();
     if (followDevices) this.#follow();
     await this.#select(this.#options.devices);
+    this.#datagramFlows.start(this.#options.socketReconcilePeriod);
+    if (earlier) this.#datagramFlows.reconcile();
     if (cgroup === undefined) return;
     const canaryPort = drawCanaryPort();
     await this.#queue.add((tx) => tx.put(defineService(canaryService(canaryPort))));
@@ -901,7 +903,7 @@ export class LoadBalancer extends EventEmitter<LoadBalancerEvents> {
     await this.#hookWatch?.close();
     await this.#reachWatch?.close();
     await this.#queue.idle();
-    await this.#datagramFlows.idle();
+    await this.#datagramFlows.stop();
     await this.#socketReconciler?.stop();
   }
 

@@ -94,8 +94,8 @@ export interface OpenOptions {
    */
   watchPeriod?: number;
   /**
-   * Milliseconds from one look at all translated sockets to the next: those whose backend has gone are destroyed, in case
-   * that could not be done when it went. Default 60000; 0: only when backends go.
+   * Milliseconds from one look at all translated sockets, and at the UDP flows of packets, to the next: those whose backend has
+   * gone are destroyed, in case that could not be done when it went. Default 60000; 0: only when backends go, and on open.
    */
   socketReconcilePeriod?: number;
   /**

@@ -225,4 +225,51 @@ describe('what comes of backends besides what is desired', () => {
     assert.equal(await failure(), econnaborted);
     await second.close();
   });
+
+  describe('UDP flows from outside, when the process is killed', () => {
+    const nodePort = 30_089;
+    const dns = (backends: readonly BackendSpec[]): ServiceSpec => ({
+      name: 'dns',
+      frontends: [{ type: 'NodePort', port: nodePort, protocol: 'UDP' }],
+      backends,
+    });
+    const options = { socketLB: false, devices: ['eth0'], socketReconcilePeriod: 0 } as const;
+
+    /** The same client again and again: who answers it. */
+    async function ask(localPort: number): Promise<string> {
+      const peer = await cluster.client.peer();
+      const to = { address: cluster.nodes[0].addresses[4], port: nodePort };
+      return (await peer.connectedUdp(to, { type: 'udp4', localPort, timeout: 1000 })).server;
+    }
+
+    const [before, after] = [0, 1].map((i) => () => cluster.pods[i]!.name) as [() => string, () => string];
+
+    it('stay, and leave a backend that the next process removes', async () => {
+      const first = await open(options);
+      await first.agent.upsertService(first.id, dns([one]));
+      assert.equal(await ask(21_501), before());
+      await first.kill();
+      assert.equal(await ask(21_501), before());
+      const second = await open(options);
+      await second.agent.upsertService(second.id, dns([one, other]));
+      for (let i = 0; i < 5; i++) assert.equal(await ask(21_501), before());
+      await second.agent.upsertService(second.id, dns([other]));
+      await eventually(async () => assert.equal(await ask(21_501), after()));
+      await second.close();
+    });
+
+    it('leave a backend that went while nobody looked after them, when the next process opens', async () => {
+      const first = await open(options);
+      await first.agent.upsertService(first.id, dns([one]));
+      assert.equal(await ask(21_502), before());
+      await first.kill();
+      /* Without devices there are no packets, and no look at flows when backends change. */
+      const second = await open({ ...options, devices: [] });
+      await second.agent.upsertService(second.id, dns([other]));
+      await second.kill();
+      const third = await open(options);
+      await eventually(async () => assert.equal(await ask(21_502), after()));
+      await third.close();
+    });
+  });
 });

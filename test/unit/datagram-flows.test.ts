@@ -88,7 +88,7 @@ describe('UDP flows to backends that went', () => {
     flows.add(1, old);
     flows.add(2, next);
     flows.change(dns(old), dns(next));
-    await flows.flows.idle();
+    await flows.flows.stop();
     assert.deepEqual([flows.has(1), flows.has(2)], [false, true]);
   });
 
@@ -97,7 +97,7 @@ describe('UDP flows to backends that went', () => {
     flows.add(1, old);
     flows.change(dns(old), dns(next));
     flows.afterDump = () => flows.table.records.set('dns', { definition: dns(old) });
-    await flows.flows.idle();
+    await flows.flows.stop();
     assert.ok(flows.has(1));
   });
 
@@ -106,7 +106,7 @@ describe('UDP flows to backends that went', () => {
     flows.add(1, old);
     flows.change(dns(old), dns(next));
     flows.afterDump = () => flows.add(1, next);
-    await flows.flows.idle();
+    await flows.flows.stop();
     assert.ok(flows.has(1));
   });
 
@@ -121,7 +121,21 @@ describe('UDP flows to backends that went', () => {
     flows.change(elsewhere, dns(old));
     flows.change(dns(old), elsewhere);
     flows.table.owners.clear();
-    await flows.flows.idle();
+    await flows.flows.stop();
     assert.equal(flows.has(1), false);
+  });
+
+  it('are forgotten in a look at all, whatever changed: of their service, or of one that is gone', async () => {
+    const flows = new Flows();
+    flows.add(1, old);
+    flows.add(2, next);
+    flows.table.records.set('dns', { definition: dns(next) });
+    flows.flows.reconcile();
+    await flows.flows.stop();
+    assert.deepEqual([flows.has(1), flows.has(2)], [false, true]);
+    flows.table.owners.clear();
+    flows.flows.reconcile();
+    await flows.flows.stop();
+    assert.equal(flows.has(2), false);
   });
 });
