@@ -31,16 +31,21 @@ export async function findCgroup(native: Native, path: string | undefined): Prom
       'No cgroup v2 hierarchy is mounted: run `mount -t cgroup2 none /sys/fs/cgroup/unified`, or pass its path as `cgroup`.',
     );
   }
-  let type: number;
+  let found: boolean;
   try {
-    type = native.filesystemType(chosen);
+    found = isCgroup2(native, chosen);
   } catch (cause) {
     throw new LoadBalancerError('ERR_BPF_NO_CGROUP2', `cgroup: ${chosen} cannot be opened.`, { cause });
   }
-  if (type !== CGROUP2_SUPER_MAGIC) {
+  if (!found) {
     throw new LoadBalancerError('ERR_BPF_NO_CGROUP2', `cgroup: ${chosen} is not in a cgroup v2 hierarchy.`);
   }
   return chosen;
+}
+
+/** Whether a path lies in a cgroup v2 hierarchy. Throws where there is none. */
+export function isCgroup2(native: Pick<Native, 'filesystemType'>, path: string): boolean {
+  return native.filesystemType(path) === CGROUP2_SUPER_MAGIC;
 }
 
 /** The id of a cgroup, which is the inode of its directory; undefined where there is none. */

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 
 import { ExceptionKind } from './abi';
+import { isCgroup2 } from './cgroup';
 import { type Dump, elementsOf } from './dump';
 import { encodeException } from './encode';
 import { attempt, LoadBalancerError } from './errors';
@@ -33,13 +34,13 @@ export interface FollowedExceptions {
  * entry of one that is gone hurts nobody.
  */
 export class SocketExceptionTable {
-  readonly #native: Pick<Native, 'netnsOf'>;
+  readonly #native: Pick<Native, 'netnsOf' | 'filesystemType'>;
   #exceptions: ResolvedExceptions = new Map();
   /** What the table has, by the key's bytes as text. */
   #keys: ReadonlyMap<string, Uint8Array> = new Map();
   #missing: ReadonlySet<string> = new Set();
 
-  constructor(native: Pick<Native, 'netnsOf'>) {
+  constructor(native: Pick<Native, 'netnsOf' | 'filesystemType'>) {
     this.#native = native;
   }
 
@@ -121,7 +122,25 @@ export class SocketExceptionTable {
   }
 
   #keyOf(kind: Exception['kind'], path: string): Promise<Uint8Array> {
-    return kind === 'cgroups' ? cgroupKey(path) : this.#netnsKey(path);
+    return kind === 'cgroups' ? this.#cgroupKey(path) : this.#netnsKey(path);
+  }
+
+  /** A cgroup's id is the inode of its directory; elsewhere an inode may be the number of somebody else's cgroup. */
+  async #cgroupKey(path: string): Promise<Uint8Array> {
+    let cause: unknown;
+    try {
+      const found = await stat(path, { bigint: true });
+      if (found.isDirectory() && isCgroup2(this.#native, path)) {
+        return encodeException(ExceptionKind.CGROUP, found.ino);
+      }
+    } catch (error) {
+      cause = error;
+    }
+    throw new LoadBalancerError(
+      'ERR_BPF_INVALID_OPTION',
+      `socketLB.except: there is no cgroup v2 directory ${path}.`,
+      { cause },
+    );
   }
 
   async #netnsKey(path: string): Promise<Uint8Array> {
@@ -129,20 +148,6 @@ export class SocketExceptionTable {
       this.#native.netnsOf(path),
     );
     return encodeException(ExceptionKind.NETNS, cookie);
-  }
-}
-
-/** A cgroup's id is the inode of its directory. */
-async function cgroupKey(path: string): Promise<Uint8Array> {
-  try {
-    const { ino } = await stat(path, { bigint: true });
-    return encodeException(ExceptionKind.CGROUP, ino);
-  } catch (cause) {
-    throw new LoadBalancerError(
-      'ERR_BPF_INVALID_OPTION',
-      `socketLB.except: there is no cgroup directory ${path}.`,
-      { cause },
-    );
   }
 }
 

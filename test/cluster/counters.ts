@@ -3,7 +3,7 @@ import type { RemoteLoadBalancer } from '../support/cluster/load-balancer';
 
 /** Does something, and returns how much each counter of the LoadBalancer has grown meanwhile. */
 export async function counted(
-  lb: RemoteLoadBalancer,
+  lb: Pick<RemoteLoadBalancer, 'metrics'>,
   action: () => Promise<unknown>,
 ): Promise<Record<CounterName, number>> {
   const { counters: before } = await lb.metrics();

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { Cleanup } from '../support/cleanup';
+import type { NodeFunctions } from '../support/cluster/agent';
 import { makeCgroup } from '../support/cluster/cgroup';
-import { openLoadBalancer, type RemoteLoadBalancer } from '../support/cluster/load-balancer';
+import { openLoadBalancer, type RemoteLoadBalancer, smallCapacity } from '../support/cluster/load-balancer';
 import { Namespace } from '../support/cluster/namespace';
 import type { PeerFunctions } from '../support/cluster/peer';
 import { start } from '../support/cluster/process';
@@ -113,6 +117,9 @@ describe('sockets that are left alone, by cgroup and by network namespace', () =
     const lb = await open({ netns: [netnsOf(pod)] });
     for (const wrong of [
       { cgroups: ['/no/such/cgroup'] },
+      /* Their inodes may be the numbers of other cgroups. */
+      { cgroups: [tmpdir()] },
+      { cgroups: [join(innerCgroup, 'cgroup.procs')] },
       { netns: ['/no/such/netns'] },
       { netns: ['relative'] },
     ]) {
@@ -126,7 +133,7 @@ describe('sockets that are left alone, by cgroup and by network namespace', () =
   describe('made again under the same path', () => {
     /** Whether connect() is translated, whatever comes of it: asked of a process in a cgroup below the node's. */
     async function isTranslated(
-      lb: RemoteLoadBalancer,
+      lb: Pick<RemoteLoadBalancer, 'metrics'>,
       namespace: Namespace,
       cgroup: string,
     ): Promise<boolean> {
@@ -140,6 +147,12 @@ describe('sockets that are left alone, by cgroup and by network namespace', () =
       } finally {
         await inside.run();
       }
+    }
+
+    function temporary(): string {
+      const directory = mkdtempSync(join(tmpdir(), 'bpf-lb-except-'));
+      cluster.cleanupEach.add(() => rmSync(directory, { recursive: true }));
+      return directory;
     }
 
     const places = {
@@ -194,6 +207,54 @@ describe('sockets that are left alone, by cgroup and by network namespace', () =
         peer.connectUdp({ address: clusterIP[4], port: 80 }, { type: 'udp4' }).catch(() => undefined),
       );
       assert.equal(SOCKET_TRANSLATED, 0);
+    });
+
+    it('what is no cgroup is not excepted in the place of one', async () => {
+      const directory = temporary();
+      const [link, cgroup] = [
+        join(directory, 'link'),
+        makeCgroup(cluster.cleanupEach, 'linked', node.cgroup),
+      ];
+      symlinkSync(cgroup, link);
+      const lb = await open({ cgroups: [link] });
+      unlinkSync(link);
+      mkdirSync(link);
+      assert.deepEqual((await lb.verify()).socketLB.exceptionsLost, [link]);
+      assert.equal(await isTranslated(lb, node.namespace, cgroup), false, 'as before');
+      assert.deepEqual(await lb.told(), [{ event: 'exceptionsLost', paths: [link] }]);
+    });
+
+    it('while nobody looks, because the process was killed', async () => {
+      const stateDir = temporary();
+      cluster.cleanupEach.add(() => run(['umount', stateDir]));
+      const { path, namespace, cgroup, remove, make } = places.cgroups(cluster.cleanupEach);
+      const begin = async () => {
+        const killed = new Cleanup();
+        cluster.cleanupEach.add(() => killed.run());
+        const agent = await start<NodeFunctions>(killed, { namespace: node.namespace }, 'agent.ts');
+        const except = { cgroups: [path] };
+        const options = { cgroup: node.cgroup, capacity: smallCapacity, stateDir, watchPeriod: 0 };
+        const id = await agent.open({ ...options, socketLB: { except } });
+        await agent.upsertService(id, {
+          name: 'web',
+          frontends: both({ type: 'ClusterIP', address: clusterIP[4], port: 80 }),
+          backends: backendsOf(cluster.pods, node, 4),
+        });
+        return { agent, id, kill: () => killed.run() };
+      };
+      const translated = ({ agent, id }: Awaited<ReturnType<typeof begin>>) =>
+        isTranslated({ metrics: () => agent.metrics(id) }, namespace, cgroup);
+      const first = await begin();
+      assert.equal(await translated(first), false);
+      await first.kill();
+      run(remove.split(' '));
+      await assert.rejects(begin(), { code: 'ERR_BPF_INVALID_OPTION' });
+      run(make.split(' '));
+      const second = await begin();
+      assert.equal(await translated(second), false);
+      await second.agent.exceptSockets(second.id, {});
+      assert.equal(await translated(second), true);
+      await second.agent.close(second.id);
     });
   });
 });
