@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 
 import type { Family } from './address';
 import { Device } from './device';
@@ -19,6 +20,9 @@ import { allOrNone, type Hook, type Hooks } from './hooks';
 import type { NodePortAddresses } from './node-addresses';
 import { devicePrograms } from './programs';
 import type { Datapath, Native } from '../types/native';
+
+/** Milliseconds: the kernel takes the programs off a device that goes, and has it among the others for a while yet. */
+const farewell = 250;
 
 /** What was decided about devices when the LoadBalancer was opened. */
 export interface DevicePolicy {
@@ -124,11 +128,22 @@ export class DeviceLayer {
   /** Every program of the devices that there are, and whether it is on its hook. */
   async look(): Promise<HookState[]> {
     const look = () => this.#devices.flatMap(({ name, hooks }) => deviceHookStates(name, hooks));
-    if (!look().some(isLost)) return look();
+    const states = look();
+    if (!states.some(isLost)) return states;
     /* The programs of a device that has gone are nobody's loss: that is for select(). */
+    let present = await this.#present();
+    if (look().some((state) => isLost(state) && present.has(state.where))) {
+      await setTimeout(farewell);
+      present = await this.#present();
+    }
+    return look().filter(({ where }) => present.has(where));
+  }
+
+  /** Names of the devices that there still are. */
+  async #present(): Promise<Set<string>> {
     const { links } = await attempt('read the network configuration', () => this.#native.network());
-    const gone = this.#devices.filter(({ ifindex }) => !links.some((link) => link.ifindex === ifindex));
-    return look().filter(({ where }) => !gone.some(({ name }) => name === where));
+    const indexes = new Set(links.map(({ ifindex }) => ifindex));
+    return new Set(this.#devices.filter(({ ifindex }) => indexes.has(ifindex)).map(({ name }) => name));
   }
 
   /** Puts back programs that others took off devices; rejects with the first that the kernel refused. */
