@@ -1,9 +1,8 @@
-import { formatEndpoint } from './address';
 import { flowEntries, flowEntry, type FlowEntry, flowTables } from './flow-table';
 import { frontendKey } from './frontend-key';
 import type { ServiceDefinition } from './service-definition';
 import { type DatagramFlow, makesDatagramsStale, staleDatagrams } from './stale-datagrams';
-import { ownerOf, type Services } from './stale-sockets';
+import { type Services, staleSockets } from './stale-sockets';
 import { TimeSlice } from './time-slice';
 import type { Datapath, MapOperation } from '../types/native';
 
@@ -124,17 +123,10 @@ type FlowJudgement = (entry: FlowEntry) => boolean;
 
 /** Which flows have to be forgotten, whatever was before: those that are with none of the backends of who has their frontend. */
 export function strandedFlows(services: Services): FlowJudgement {
-  const serving = new Map<ServiceDefinition, ReadonlySet<string>>();
+  const isStale = staleSockets(services, new Map());
   return (entry) => {
     if (entry.protocol !== udp || entry.isOfHost) return false;
-    const owner = ownerOf(services, { frontend: entry.frontend, protocol: 'UDP' });
-    if (!owner) return true;
-    let backends = serving.get(owner);
-    if (!backends) {
-      backends = new Set(owner.backends.map(({ address, port }) => formatEndpoint(address, port)));
-      serving.set(owner, backends);
-    }
-    return !backends.has(formatEndpoint(entry.backend.address, entry.backend.port));
+    return isStale({ protocol: 'UDP', frontend: entry.frontend, backend: entry.backend });
   };
 }
 

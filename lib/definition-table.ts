@@ -44,23 +44,8 @@ export class DefinitionTable {
   /** Parts in the kernel, by group. */
   readonly #parts = new Map<number, number>();
   #used = 0;
-  #capacity: number;
   /** Of services that are going to be written. */
   readonly #texts = new WeakMap<ServiceRecord, Uint8Array>();
-
-  /** `capacity` in parts. */
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  /** There is more room. */
-  grow(capacity: number): void {
-    this.#capacity = capacity;
-  }
-
-  get capacity(): number {
-    return this.#capacity;
-  }
 
   /** Parts in the kernel. */
   get used(): number {

@@ -1,5 +1,5 @@
 import type { Family } from './address';
-import { DefinitionTable, definitionParts } from './definition-table';
+import { DefinitionTable } from './definition-table';
 import { FrontendAddresses } from './frontend-addresses';
 import { isInternal } from './internal-service';
 import { type MaglevPlacement, MaglevTables } from './maglev-tables';
@@ -91,7 +91,7 @@ export class ServiceTable {
     this.nodeAddresses = nodeAddresses;
     this.ranges = new RangeAllocator(capacity.backends + reserved);
     this.#reserved = reserved;
-    if (persistent) this.definitions = new DefinitionTable(definitionParts(capacity));
+    if (persistent) this.definitions = new DefinitionTable();
   }
 
   /** A service that the kernel's tables hold already, if not as its definition says. Its room is taken by itself. */
@@ -125,7 +125,6 @@ export class ServiceTable {
     this.#capacity = capacity;
     this.ranges.grow(capacity.backends + this.#reserved);
     this.maglevTables.grow(capacity.maglevSlots ?? defaultMaglevSlots);
-    this.definitions?.grow(definitionParts(capacity));
   }
 
   /** The services that users know of: all but internal ones. */

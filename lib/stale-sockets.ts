@@ -11,14 +11,14 @@ export interface Services {
 }
 
 /**
- * Which sockets have to go: UDP whose backend its service has no more, and TCP where the service says so. The rule is that of
+ * Which sockets, or flows, have to go: UDP whose backend its service has no more, and TCP where the service says so. The rule is that of
  * `staleDatagrams`: a backend that terminates, or that policy would not choose any more, keeps what it has. `gone`: of
  * frontends that nobody has any more, whether TCP goes with them.
  */
 export function staleSockets(
   services: Services,
   gone: ReadonlyMap<string, boolean>,
-): (socket: TranslatedSocket) => boolean {
+): (socket: Pick<TranslatedSocket, 'frontend' | 'backend' | 'protocol'>) => boolean {
   const serving = new Map<string, ReadonlySet<string>>();
   const backendsOf = ({ name, backends }: ServiceDefinition) => {
     let found = serving.get(name);

@@ -2,6 +2,7 @@ import { type Family, families } from './address';
 import { carryOver } from './carry-over';
 import { monotonicSeconds } from './clock';
 import type { DefinitionChange } from './datagram-flows';
+import { definitionParts } from './definition-table';
 import type { ServiceNumbers } from './encode';
 import { LoadBalancerError, MapFullError } from './errors';
 import type { MaglevPlacement } from './maglev-tables';
@@ -343,14 +344,15 @@ export class Transaction {
 
   /** Texts are written before what they describe, and removed after it. */
   #checkText(record: ServiceRecord): void {
-    const { definitions } = this.#table;
+    const { definitions, capacity } = this.#table;
     if (!definitions || isInternal(record.definition.name)) return;
     const { group } = record.numbers;
     const [more, before] = [definitions.partsMore(record), this.#parts.get(group) ?? 0];
     const need = definitions.used + this.#partsMore + more - before;
-    if (more > before && need > definitions.capacity) {
+    const have = definitionParts(capacity);
+    if (more > before && need > have) {
       this.#release(record.placements);
-      throw new MapFullError('definitions', need, definitions.capacity, 'backends');
+      throw new MapFullError('definitions', need, have, 'backends');
     }
     this.#partsMore += more - before;
     this.#parts.set(group, more);
